@@ -1,0 +1,1 @@
+"""Pipelines for microscopy image models: data, training, prediction, scores; no dashboard code."""

@@ -1,0 +1,71 @@
+"""Where things lie on this machine; the only reader of the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| `MICROSCOPY_HOME` | folder of runs, registered data sets and caches | the repository folder |
+| `MICROSCOPY_DATA_ROOTS` | folders that a server path may lie in, separated like `PATH` | home, and the user's home |
+| `MICROSCOPY_USER` | owner written into new records | the login name |
+| `MICROSCOPY_MAX_UPLOAD_MB` | largest upload or unpacked archive | 4000 |
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold the folders and limits of this installation.
+
+    Attributes:
+        home: Folder that `runs/` and `data/` are created in.
+        data_roots: Folders that data may be read from by path.
+        owner: Name written into new records.
+        max_input_bytes: Largest upload, and largest content of an archive.
+    """
+
+    home: Path
+    data_roots: tuple[Path, ...]
+    owner: str
+    max_input_bytes: int
+
+    @property
+    def runs(self) -> Path:
+        """Folder with one folder a run."""
+        return self.home / "runs"
+
+    @property
+    def data(self) -> Path:
+        """Folder of registered data sets and uploads."""
+        return self.home / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints that come with the product."""
+        return REPOSITORY / "checkpoints"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment."""
+    home = Path(os.environ.get("MICROSCOPY_HOME", REPOSITORY)).expanduser().resolve()
+    listed = os.environ.get("MICROSCOPY_DATA_ROOTS", "")
+    named = [Path(p).expanduser().resolve() for p in listed.split(os.pathsep) if p]
+    roots = named or [REPOSITORY.parent, Path.home().resolve()]
+    return Settings(
+        home=home,
+        data_roots=(home, *roots),
+        owner=os.environ.get("MICROSCOPY_USER") or _login_name(),
+        max_input_bytes=int(os.environ.get("MICROSCOPY_MAX_UPLOAD_MB", "4000")) * 1_000_000,
+    )
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a passwd entry
+        return "local"

@@ -1,0 +1,233 @@
+"""Texts as message ids with parameters, translated only where a person reads them.
+
+A `Text` is data: it travels through state files, errors and views in no language at all. `render`
+turns it into words of one language at the border (a page, a terminal). Catalogues are gettext
+`.po` files named `<area>.<language>.po`, read at run time: the shared ones in `pipelines/locale`, a
+task's own in `pipelines/tasks/<task_id>/locale`, and whatever `add_catalogue_folder` registers.
+"""
+
+from __future__ import annotations
+
+import functools
+import gettext
+import io
+import logging
+import math
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+Language = Literal["en", "fr"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+DEFAULT_LANGUAGE: Final[Language] = "en"
+
+_PACKAGE = Path(__file__).parent
+_extra_folders: list[Path] = []
+_log = logging.getLogger(__name__)
+
+Param = Any  # str, int, float, bool, None, Text, or a list of those: what JSON and a sentence carry
+
+
+@dataclass(frozen=True, init=False)
+class Text:
+    """Hold one message: its id in the catalogues and the values that its placeholders take.
+
+    A parameter named `n` chooses the plural form. Parameters may be texts themselves.
+
+    Example:
+        >>> render(Text("core.seconds", n=2), "fr")
+        '2 secondes'
+    """
+
+    id: str
+    params: Mapping[str, Param]
+
+    def __init__(self, id: str, /, **params: Param) -> None:  # noqa: A002 - the gettext word
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "params", params)
+
+    def __hash__(self) -> int:
+        return hash((self.id, repr(sorted(self.params.items(), key=lambda item: item[0]))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the message as plain JSON values."""
+        return {"id": self.id, "params": {k: _param_to_json(v) for k, v in self.params.items()}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Text:
+        """Rebuild a message from `to_json`."""
+        params = {str(k): _param_from_json(v) for k, v in data.get("params", {}).items()}
+        return cls(str(data["id"]), **params)
+
+
+def verbatim(value: str) -> Text:
+    """Wrap words that have no translation: a file name, a person's own title, a model name."""
+    return Text("core.verbatim", value=value)
+
+
+def render(text: Text, language: Language) -> str:
+    """Return `text` in words of `language`; an unknown id falls back to English, then to the id."""
+    pattern = _pattern(text, language)
+    if pattern is None:
+        pattern = _pattern(text, DEFAULT_LANGUAGE)
+    if pattern is None:
+        _log.warning("text %r stands in no catalogue", text.id)
+        return text.id
+    try:
+        return _SentenceFormatter(language).vformat(pattern, (), text.params)
+    except (KeyError, ValueError, IndexError) as error:
+        _log.warning("text %r cannot be filled in: %s", text.id, error)
+        return pattern
+
+
+def add_catalogue_folder(folder: Path) -> None:
+    """Let `render` also read the `<area>.<language>.po` files of `folder`."""
+    if folder not in _extra_folders:
+        _extra_folders.append(folder)
+        _catalogue.cache_clear()
+
+
+def catalogue_folders() -> list[Path]:
+    """List every folder that holds catalogues, shared ones first."""
+    tasks = sorted(p / "locale" for p in (_PACKAGE / "tasks").iterdir() if (p / "locale").is_dir())
+    return [_PACKAGE / "locale", *tasks, *_extra_folders]
+
+
+def format_number(value: float, language: Language, *, digits: int = 3) -> str:
+    """Write a number with `digits` significant digits and the decimal mark of `language`."""
+    from babel.numbers import format_decimal
+
+    if isinstance(value, int):
+        return str(format_decimal(value, locale=language))
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e7):
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{_decimal(mantissa, language)} × 10{_superscript(int(exponent))}"
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    decimals = max(0, digits - 1 - magnitude)
+    return str(format_decimal(round(value, decimals), locale=language, decimal_quantization=False))
+
+
+def format_bytes(count: float, language: Language) -> str:
+    """Write a size in bytes with its decimal unit (kB, MB, GB; ko, Mo, Go in French)."""
+    units = ("o", "ko", "Mo", "Go", "To") if language == "fr" else ("B", "kB", "MB", "GB", "TB")
+    step = 0
+    while abs(count) >= 1000 and step < len(units) - 1:
+        count, step = count / 1000, step + 1
+    shown = int(count) if step == 0 else float(count)
+    return f"{format_number(shown, language)} {units[step]}"
+
+
+def format_duration(seconds: float, language: Language) -> str:
+    """Write a duration in its two largest units: "45 s", "3 min 20 s", "2 h 5 min"."""
+    if not math.isfinite(seconds):
+        return "–"
+    if 0 < seconds < 10:
+        return f"{format_number(round(seconds, 1), language, digits=2)} s"
+    total = round(seconds)
+    hours, minutes, rest = total // 3600, total % 3600 // 60, total % 60
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{rest} s"
+
+
+class _SentenceFormatter(string.Formatter):
+    """Fill placeholders with values written for one language.
+
+    Beside Python's format specifications it knows `pct` (0.5 as a percentage), `bytes`,
+    `duration` (seconds) and `raw` (as `str` writes it, no grouping).
+    """
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:  # any parameter value
+        if isinstance(value, Text):
+            return render(value, self._language)
+        if isinstance(value, (list, tuple)):
+            return ", ".join(self.format_field(item, format_spec) for item in value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or format_spec == "raw":
+            return str(value)
+        return self._format_number(value, format_spec)
+
+    def _format_number(self, value: float, spec: str) -> str:
+        from babel.numbers import format_percent
+
+        if spec == "pct":
+            digits = 0 if abs(value) >= 0.0995 else 1
+            pattern = f"0.{'0' * digits} %" if self._language == "fr" else f"0.{'0' * digits}%"
+            pattern = pattern.replace("0. ", "0 ").replace("0.%", "0%")
+            return str(format_percent(value, format=pattern, locale=self._language))
+        if spec == "bytes":
+            return format_bytes(value, self._language)
+        if spec == "duration":
+            return format_duration(value, self._language)
+        if spec:
+            return _decimal(format(value, spec), self._language)
+        return format_number(value, self._language)
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:  # as in string.Formatter
+        return kwargs[key]
+
+
+def _decimal(number: str, language: Language) -> str:
+    return number.replace(".", ",") if language == "fr" else number
+
+
+def _superscript(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _pattern(text: Text, language: Language) -> str | None:
+    found = _catalogue(language)
+    n = text.params.get("n")
+    if isinstance(n, int):
+        pattern = found.ngettext(text.id, text.id, n)
+        if pattern != text.id:
+            return pattern
+    pattern = found.gettext(text.id)
+    return None if pattern == text.id else pattern
+
+
+@functools.cache
+def _catalogue(language: Language) -> gettext.NullTranslations:
+    from babel.messages.catalog import Catalog
+    from babel.messages.mofile import write_mo
+
+    merged = Catalog(locale=language)
+    for folder in catalogue_folders():
+        for path in sorted(folder.glob(f"*.{language}.po")):
+            for message in _read_catalogue(path, language):
+                merged.add(message.id, message.string)
+    compiled = io.BytesIO()
+    write_mo(compiled, merged)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def _read_catalogue(path: Path, language: Language) -> list[Any]:  # babel ships no usable stubs
+    from babel.messages.pofile import read_po
+
+    with path.open("rb") as file:
+        return [message for message in read_po(file, locale=language) if message.id]
+
+
+def _param_to_json(value: Param) -> Any:
+    if isinstance(value, Text):
+        return {"text": value.to_json()}
+    if isinstance(value, (list, tuple)):
+        return [_param_to_json(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _param_from_json(value: Any) -> Param:
+    if isinstance(value, dict):
+        return Text.from_json(value["text"])
+    return [_param_from_json(item) for item in value] if isinstance(value, list) else value
