@@ -44,7 +44,7 @@ class Text:
     id: str
     params: Mapping[str, Param]
 
-    def __init__(self, id: str, /, **params: Param) -> None:  # noqa: A002 - the gettext word
+    def __init__(self, id: str, /, **params: Param) -> None:
         object.__setattr__(self, "id", id)
         object.__setattr__(self, "params", params)
 

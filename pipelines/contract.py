@@ -1,0 +1,536 @@
+"""What a task is: the one interface that pages, command line, jobs and tests know.
+
+The way of the data: a `DatasetRecord` says which files belong together; a `SplitManifest` says
+which items train, validate and test; a task opens them as `Sample`s, trains a checkpoint, predicts
+one `Prediction` an item, and keeps `ItemStatistics` of it, from which `reduce` computes every
+figure at an `OperatingPoint`. Because figures come from rows that carry `item_id` and `group`,
+intervals, paired tests, curves and pooled scores need no knowledge of the task.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.text import Text
+from pipelines.views import View
+
+Array = NDArray[Any]
+Part = Literal["train", "validation", "test"]
+Step = Literal["data", "train", "predict", "evaluate", "explore"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+STEPS: tuple[Step, ...] = ("data", "train", "predict", "evaluate", "explore")
+StopWish = Literal["pause", "stop"]
+ThresholdSource = Literal["default", "validation", "scored", "user"]
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """Name one file of a data set.
+
+    Attributes:
+        path: Relative to the record's root, with forward slashes; a member of an archive is
+            written `archive.zip!member`.
+        role: What the task uses it for ("image", "label", ...).
+        num_bytes: Size on disk.
+        sha256: Fingerprint of the content, hexadecimal.
+    """
+
+    path: str
+    role: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """Name one thing that is predicted and scored: a section, a tomogram, a patch.
+
+    Attributes:
+        item_id: Unique within the data set.
+        group: What must not be split (a specimen, a subject, a tomogram); items are resampled
+            together with their group.
+        has_truth: Whether there is a label to score against.
+    """
+
+    item_id: str
+    group: str
+    has_truth: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Say what is wrong with a file, and whether the data set can be used all the same.
+
+    Attributes:
+        severity: "error" makes the data set unusable, "warning" leaves a file out or asks for
+            attention.
+        text: The sentence, with what to do.
+        path: The file that it is about, or "".
+    """
+
+    severity: Literal["error", "warning"]
+    text: Text
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Report what stands at a path before it becomes a data set.
+
+    Attributes:
+        title: Proposed name of the data set.
+        root: Folder that the files lie below.
+        files: What was found and is used.
+        items: The items that can be opened.
+        options: How the files are read (polarity, spacing, ...): what was detected, or what the
+            user chose instead.
+        facts: The report: what was measured, with its value (number, `Text`, or string).
+        problems: What is wrong with which file.
+    """
+
+    title: str
+    root: Path
+    files: tuple[SourceFile, ...]
+    items: tuple[Item, ...]
+    options: Mapping[str, str]
+    facts: tuple[tuple[Text, Any], ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether nothing forbids its use."""
+        return bool(self.items) and all(p.severity != "error" for p in self.problems)
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """Record a data set: where it lies, what it holds, whose it is.
+
+    Attributes:
+        dataset_id: Unique name on this machine, `<slug>-<fingerprint start>`.
+        task_id: Task that reads it.
+        title: Name that people see.
+        root: Folder that the files lie below.
+        files: Files with their fingerprints.
+        items: Items with their groups.
+        options: How the files are read.
+        owner: Who registered it.
+        created: Time of registration, ISO 8601 in UTC.
+        is_generated: Whether it was made by code of the product (and must be called so).
+    """
+
+    dataset_id: str
+    task_id: str
+    title: str
+    root: Path
+    files: tuple[SourceFile, ...]
+    items: tuple[Item, ...]
+    options: Mapping[str, str]
+    owner: str
+    created: str
+    is_generated: bool = False
+
+    def item(self, item_id: str) -> Item:
+        """Return the item of that name."""
+        return next(i for i in self.items if i.item_id == item_id)
+
+
+@dataclass(frozen=True)
+class SplitManifest:
+    """Record which items train, validate and test.
+
+    Attributes:
+        split_id: Fingerprint of the content.
+        dataset_id: Data set that it divides.
+        method: How it was made, with its parameters ("blocks", "groups", "given", ...).
+        seed: Seed of the random part of the method.
+        parts: Part to its item ids; no item stands in two parts.
+    """
+
+    split_id: str
+    dataset_id: str
+    method: str
+    seed: int
+    parts: Mapping[Part, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Hold one opened item.
+
+    Attributes:
+        item_id: Item that it is.
+        group: Group of the item.
+        image: Array, or an object read like one piece by piece; its axes, type and value range
+            are the task's and stand in the task's README.
+        truth: Truth in the form that `Task.statistics` takes, or None.
+        meta: What else the task needs (pixel size, file, ...).
+    """
+
+    item_id: str
+    group: str
+    image: Any  # numpy array, or array-like of a file that is read lazily
+    truth: Any = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+Truth = Any  # a task's own form of the truth: a mask, a class index, a table of points
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Hold what a model says of one item.
+
+    Attributes:
+        item_id: Item that it is about.
+        group: Group of the item.
+        values: Name to array; names, shapes and ranges stand in the task's README.
+    """
+
+    item_id: str
+    group: str
+    values: Mapping[str, Array]
+
+
+# --- scores ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Describe a metric; its words stand under `<texts>.<name>` and `<texts>.<name>.help`.
+
+    Attributes:
+        name: Key in the result of `Task.reduce`.
+        higher_is_better: Direction.
+        low: Worst or lowest possible value.
+        high: Highest possible value.
+        is_main: Whether it is the one that is shown first.
+        texts: Prefix of its message ids.
+    """
+
+    name: str
+    higher_is_better: bool
+    low: float
+    high: float
+    is_main: bool = False
+    texts: str = "metrics"
+
+    @property
+    def label(self) -> Text:
+        """Name of the metric."""
+        return Text(f"{self.texts}.{self.name}")
+
+    @property
+    def help(self) -> Text:
+        """One sentence on what it measures."""
+        return Text(f"{self.texts}.{self.name}.help")
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Hold the thresholds at which figures are read, and who chose them.
+
+    Attributes:
+        thresholds: Name (usually "threshold"; one a class where there are several) to value.
+        source: "default" of the task, tuned on "validation" items, best on the "scored" items
+            themselves (an optimistic figure), or moved by the "user".
+    """
+
+    thresholds: Mapping[str, float]
+    source: ThresholdSource = "default"
+
+    @property
+    def threshold(self) -> float:
+        """The only threshold, or the first."""
+        return next(iter(self.thresholds.values()))
+
+
+@dataclass(frozen=True)
+class ItemStatistics:
+    """Keep what metrics need, a row per item (and per threshold, or per candidate).
+
+    Attributes:
+        columns: Name to an array of `R` entries. "item_id" and "group" (str) are always there;
+            the others are the task's.
+    """
+
+    columns: Mapping[str, Array]
+
+    def __len__(self) -> int:
+        return len(self.columns["item_id"])
+
+    def item_ids(self) -> tuple[str, ...]:
+        """List the items in the order of their first row."""
+        return tuple(dict.fromkeys(self.columns["item_id"].tolist()))
+
+    def take(self, rows: Array) -> ItemStatistics:
+        """Keep the rows that a boolean or integer index array names, repeats included."""
+        return ItemStatistics({name: column[rows] for name, column in self.columns.items()})
+
+    def of_items(self, item_ids: Iterable[str]) -> ItemStatistics:
+        """Keep the rows of these items."""
+        return self.take(np.isin(self.columns["item_id"], list(item_ids)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[ItemStatistics]) -> ItemStatistics:
+        """Put the rows of several items under one another."""
+        names = parts[0].columns
+        return ItemStatistics({n: np.concatenate([p.columns[n] for p in parts]) for n in names})
+
+    def save(self, path: Path) -> None:
+        """Write the columns as a compressed `.npz` without pickled objects."""
+        columns: dict[str, Any] = {n: np.asarray(c) for n, c in self.columns.items()}
+        np.savez_compressed(path, **columns)
+
+    @staticmethod
+    def load(path: Path) -> ItemStatistics:
+        """Read what `save` wrote; pickled objects are refused."""
+        with np.load(path, allow_pickle=False) as file:
+            return ItemStatistics({name: file[name] for name in file.files})
+
+
+# --- work -----------------------------------------------------------------------------------
+
+
+class RunReporter(Protocol):
+    """Take what a long piece of work reports, and tell it when to stop."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run; the work may write below it."""
+
+    def progress(self, done: float, total: float, stage: Text, seconds_left: float | None) -> None:
+        """Report how far the work is, in units of its own."""
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Append one point of the live curves; `step` and `seconds` are among the values."""
+
+    def picture(self, name: str, pixels: Array, caption: Text) -> None:
+        """Keep one picture of a series, `(H, W)` or `(H, W, 3)` uint8, for live view and replay."""
+
+    def note(self, text: Text) -> None:
+        """Tell the person something that does not stop the work."""
+
+    def stop_wish(self) -> StopWish | None:
+        """Tell whether somebody asked to pause or stop; cheap enough for every step."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Hold the samples that a training may see.
+
+    Attributes:
+        train: Samples that the weights are fitted to.
+        validation: Samples for curves and for the choice of threshold; may be empty.
+    """
+
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class PanelContext:
+    """Hold what a panel may look at.
+
+    Attributes:
+        record: The chosen data set, or None.
+        samples: Its items, opened when they are indexed, or an empty list.
+        index: Item that the page's slider stands on.
+        config: The task's configuration as the form has it.
+        predictions: Predictions by item id, opened when they are asked for.
+        operating_point: Thresholds that the page's sliders stand on.
+        statistics: Rows of the chosen prediction, or None.
+    """
+
+    record: DatasetRecord | None
+    samples: Sequence[Sample]
+    index: int
+    config: Any
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    operating_point: OperatingPoint | None = None
+    statistics: ItemStatistics | None = None
+
+    @property
+    def sample(self) -> Sample:
+        """The item that the page's slider stands on."""
+        return self.samples[self.index]
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What the chosen model says of that item, or None."""
+        return self.predictions.get(self.sample.item_id)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Offer one thing to look at or play with on a step of the task's page.
+
+    Attributes:
+        panel_id: Unique within the task; its words stand under `<texts>.<panel_id>`.
+        step: Step that it stands on.
+        compute: From the context and the panel's own controls to views; must not import torch.
+        texts: Prefix of its message ids.
+        controls: Config dataclass of settings that only change the view, or None.
+        config_groups: Groups of the task's configuration that are edited beside this panel.
+        is_per_item: Whether it shows one item, so that the page gives it an item slider.
+        needs: What must be there: "dataset", "truth", "prediction".
+    """
+
+    panel_id: str
+    step: Step
+    compute: Callable[[PanelContext, Any], Sequence[View]]
+    texts: str
+    controls: type[Any] | None = None
+    config_groups: tuple[str, ...] = ()
+    is_per_item: bool = True
+    needs: tuple[Literal["dataset", "truth", "prediction"], ...] = ("dataset",)
+
+    @property
+    def title(self) -> Text:
+        """Name of the panel."""
+        return Text(f"{self.texts}.{self.panel_id}")
+
+    @property
+    def help(self) -> Text:
+        """One sentence on what can be seen here."""
+        return Text(f"{self.texts}.{self.panel_id}.help")
+
+
+class Task(ABC):
+    """Serve one kind of images, from the files that its users have to a scored prediction.
+
+    A subclass is one folder below `pipelines/tasks`; `TASK` in its `__init__.py` is the instance
+    and the folder's name its id. Heavy modules are imported inside the methods only.
+
+    Attributes:
+        id: Name of the folder.
+        texts: Prefix of its message ids: `<texts>.title`, `<texts>.summary`, ...
+        icon: Name of a Material symbol.
+        config_type: Frozen dataclass of the options.
+        metrics: What `reduce` returns; exactly one has `is_main`.
+        presets: Name ("quick", "standard", "best") to the options that it changes.
+        data_options: Config dataclass of how files are read (polarity, spacing), edited on the
+            data step; keys match `Inspection.options`.
+        demo_checkpoint: Folder name below `checkpoints/<id>/`.
+    """
+
+    id: ClassVar[str]
+    texts: ClassVar[str]
+    icon: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    data_options: ClassVar[type[Any]]
+    metrics: ClassVar[tuple[MetricInfo, ...]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    demo_checkpoint: ClassVar[str]
+
+    @property
+    def title(self) -> Text:
+        """Name of the task."""
+        return Text(f"{self.texts}.title")
+
+    @property
+    def summary(self) -> Text:
+        """One or two sentences on what it does and for whom."""
+        return Text(f"{self.texts}.summary")
+
+    @property
+    def main_metric(self) -> MetricInfo:
+        """The metric that is shown first."""
+        return next(m for m in self.metrics if m.is_main)
+
+    # data
+
+    @abstractmethod
+    def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
+        """Report what stands at a path: a file, a folder or an archive.
+
+        Args:
+            source: Existing path; whether it may be read was decided by the caller.
+            options: Choices of the user that replace what is detected; may be empty.
+
+        Raises:
+            DataError: Nothing there can be read by this task.
+        """
+
+    @abstractmethod
+    def write_builtin_sample(self, folder: Path) -> None:
+        """Write the built-in generated sample in a layout that `inspect` reads."""
+
+    @abstractmethod
+    def fake_samples(self, count: int, seed: int) -> list[Sample]:
+        """Generate small labelled samples by code; the same seed gives the same samples."""
+
+    @abstractmethod
+    def open_dataset(
+        self, record: DatasetRecord, item_ids: Sequence[str] | None = None
+    ) -> Sequence[Sample]:
+        """Open items (all of them for None); each is read when it is indexed."""
+
+    @abstractmethod
+    def split(self, record: DatasetRecord, config: Any) -> SplitManifest:
+        """Divide the labelled items into training and validation parts, groups kept together."""
+
+    # work
+
+    @abstractmethod
+    def train(self, data: TrainingData, config: Any, run: RunReporter) -> Path:
+        """Train and return the checkpoint folder; resumes when the run folder holds a state."""
+
+    @abstractmethod
+    def predict(
+        self, checkpoint: Path, samples: Sequence[Sample], config: Any, run: RunReporter
+    ) -> Iterator[Prediction]:
+        """Predict items one by one, in the order given, memory bounded."""
+
+    @abstractmethod
+    def write_predictions(
+        self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
+    ) -> Iterator[Prediction]:
+        """Write predictions in the formats that the field uses, passing each one on."""
+
+    @abstractmethod
+    def open_predictions(self, folder: Path) -> Mapping[str, Prediction]:
+        """Open what `write_predictions` wrote; each item is read when it is asked for."""
+
+    # scores
+
+    @abstractmethod
+    def statistics(self, prediction: Prediction, truth: Truth) -> ItemStatistics:
+        """Keep what the metrics need of one item, at every threshold that may be asked for."""
+
+    @abstractmethod
+    def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
+        """Compute every metric from rows of any items, repeats included."""
+
+    @abstractmethod
+    def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
+        """List the threshold values that `reduce` can be asked for, per threshold name."""
+
+    @abstractmethod
+    def panels(self) -> Sequence[Panel]:
+        """List what the steps of the page offer beside the standard parts."""
+
+    @abstractmethod
+    def estimate_seconds(self, config: Any, device: str) -> float:
+        """Estimate how long a training takes on a device, for the words on the button."""
+
+    def best_operating_point(self, rows: ItemStatistics) -> OperatingPoint:
+        """Return the threshold with the best main metric on `rows` (single threshold tasks)."""
+        (name, values), *_ = self.thresholds(rows).items()
+        sign = 1.0 if self.main_metric.higher_is_better else -1.0
+        scores = [
+            sign * self.reduce(rows, OperatingPoint({name: float(v)}))[self.main_metric.name]
+            for v in values
+        ]
+        best = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
+        return OperatingPoint({name: float(values[best])}, source="scored")

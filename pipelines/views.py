@@ -1,0 +1,347 @@
+"""Pictures as plain data: what a panel shows, said without saying how it is drawn.
+
+The dashboard turns every `View` into widgets (`dashboard/renderers.py`, one function a type); a
+report or a notebook may turn the same data into something else. Arrays are numpy, rows before
+columns; colours are named by meaning, not by value, so that every picture uses one palette.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from pipelines.text import Text
+
+Array = NDArray[Any]
+Tone = Literal["plain", "info", "success", "warning", "error"]
+PointStyle = Literal["circle", "dashed", "cross"]
+
+
+# --- layers of an image ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PixelLayer:
+    """Show pixels as they are.
+
+    Attributes:
+        pixels: `(H, W)` grey, any real dtype, or `(H, W, 3)` uint8 RGB.
+        window: Values shown black and white; None fits the 0.5 and 99.5 percentiles (grey only).
+    """
+
+    pixels: Array
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class MaskLayer:
+    """Colour the true pixels of a mask.
+
+    Attributes:
+        mask: `(H, W)` bool.
+        meaning: What the colour stands for, a key of the palette ("membrane", "truth", ...).
+        name: Name in the layer list.
+        opacity: In [0, 1].
+    """
+
+    mask: Array
+    meaning: str
+    name: Text
+    opacity: float = 0.5
+
+
+@dataclass(frozen=True)
+class LabelLayer:
+    """Colour instances, each in a colour that its number keeps.
+
+    Attributes:
+        labels: `(H, W)` int, 0 = background.
+        name: Name in the layer list.
+        opacity: In [0, 1].
+    """
+
+    labels: Array
+    name: Text
+    opacity: float = 0.5
+
+
+@dataclass(frozen=True)
+class ScalarLayer:
+    """Show a map of numbers in a perceptually even colour scale.
+
+    Attributes:
+        values: `(H, W)` float or uint8.
+        name: Name in the layer list.
+        low: Value at the dark end.
+        high: Value at the bright end.
+        scale: Colour scale.
+        opacity: In [0, 1].
+    """
+
+    values: Array
+    name: Text
+    low: float
+    high: float
+    scale: Literal["viridis", "magma"] = "viridis"
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class ThresholdLayer:
+    """Outline and fill where a probability passes a threshold; the browser draws the cut itself.
+
+    Attributes:
+        probability: `(H, W)` float32 in [0, 1].
+        threshold: In [0, 1].
+        above: Whether the part above the threshold is coloured, or the part below it.
+        meaning: Key of the palette.
+        name: Name in the layer list.
+        truth: `(H, W)` bool of the coloured class; then right, false and missed parts differ.
+        opacity: In [0, 1].
+    """
+
+    probability: Array
+    threshold: float
+    meaning: str
+    name: Text
+    above: bool = True
+    truth: Array | None = None
+    opacity: float = 0.55
+
+
+@dataclass(frozen=True)
+class PointLayer:
+    """Draw circles, dashed circles or crosses.
+
+    Attributes:
+        points: `(N, 2)` float, rows then columns, in pixels.
+        radii_px: `(N,)` float.
+        meanings: `N` keys of the palette.
+        styles: `N` styles: full circle, dashed circle, cross.
+        name: Name in the layer list.
+    """
+
+    points: Array
+    radii_px: Array
+    meanings: tuple[str, ...]
+    styles: tuple[PointStyle, ...]
+    name: Text
+
+
+@dataclass(frozen=True)
+class GridLayer:
+    """Draw lines, such as a grid that shows a deformation.
+
+    Attributes:
+        lines: Each `(M, 2)` float, rows then columns, in pixels.
+        name: Name in the layer list.
+    """
+
+    lines: tuple[Array, ...]
+    name: Text
+
+
+Layer = PixelLayer | MaskLayer | LabelLayer | ScalarLayer | ThresholdLayer | PointLayer | GridLayer
+
+
+@dataclass(frozen=True)
+class Pane:
+    """Show layers over one another, the first at the bottom."""
+
+    title: Text
+    layers: tuple[Layer, ...]
+
+
+# --- views ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """Hold what every view has.
+
+    Attributes:
+        title: The message of the picture, as a short sentence.
+        source: Which data and model it was computed from, or None.
+        alt: What a person who cannot see it is told; defaults to the title.
+    """
+
+    title: Text
+    source: Text | None = field(default=None, kw_only=True)
+    alt: Text | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ImageView(View):
+    """Show images side by side, zoomed and moved together, or wiped over one another.
+
+    Attributes:
+        panes: One to four panes of the same height and width.
+        pixel_size: Size of a pixel in `unit`, or None when the data do not say.
+        unit: Unit of the scale bar.
+        wipe: Whether the first two panes lie over one another with a divider.
+        section: `(index, count)` of the section shown, or None.
+    """
+
+    panes: tuple[Pane, ...]
+    pixel_size: float | None = None
+    unit: str = "nm"
+    wipe: bool = False
+    section: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Hold one line of a chart.
+
+    Attributes:
+        name: Name in the legend.
+        x: `(N,)` float.
+        y: `(N,)` float; NaN leaves a gap.
+        band: `(N,)` lower and upper bound, or None.
+        is_dashed: Second cue beside the colour.
+    """
+
+    name: Text
+    x: Array
+    y: Array
+    band: tuple[Array, Array] | None = None
+    is_dashed: bool = False
+
+
+@dataclass(frozen=True)
+class CurveView(View):
+    """Draw curves over one axis.
+
+    Attributes:
+        x_label: Axis with its unit.
+        y_label: Axis with its unit.
+        curves: The lines.
+        mark_x: Where a vertical line stands (a threshold), or None.
+        log_y: Whether the y axis is logarithmic.
+        y_range: Bounds of the y axis, or None to fit.
+    """
+
+    x_label: Text
+    y_label: Text
+    curves: tuple[Curve, ...]
+    mark_x: float | None = None
+    log_y: bool = False
+    y_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class HistogramView(View):
+    """Draw counts over bins.
+
+    Attributes:
+        edges: `(N + 1,)` float bin edges.
+        counts: `(N,)` counts.
+        x_label: Axis with its unit.
+    """
+
+    edges: Array
+    counts: Array
+    x_label: Text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Hold one measured number.
+
+    Attributes:
+        name: What was measured.
+        value: The number; NaN is shown as undefined.
+        help: One sentence on what it means, or None.
+        interval: Lower and upper bound of the 95 % interval, or None.
+        count: How many items it was measured on, or None.
+        unit: Unit, a format of `text.py` ("pct", "duration", "bytes") or "".
+        higher_is_better: Direction, or None when there is none.
+    """
+
+    name: Text
+    value: float
+    help: Text | None = None
+    interval: tuple[float, float] | None = None
+    count: int | None = None
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+
+@dataclass(frozen=True)
+class FiguresView(View):
+    """Show a row of measured numbers."""
+
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class TableView(View):
+    """Show rows under named columns.
+
+    Attributes:
+        columns: Names with their units.
+        rows: Values: numbers, texts or strings; one row as long as `columns`.
+        filename: Name of the CSV that a reader may download.
+    """
+
+    columns: tuple[Text, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    filename: str = "table.csv"
+
+
+@dataclass(frozen=True)
+class GalleryView(View):
+    """Show small pictures with a caption each.
+
+    Attributes:
+        pictures: Each `(H, W)` uint8 or `(H, W, 3)` uint8.
+        captions: One a picture.
+    """
+
+    pictures: tuple[Array, ...]
+    captions: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class TextView(View):
+    """Say something; the title is the sentence.
+
+    Attributes:
+        tone: How it is set off.
+        details: Further sentences, one a line.
+    """
+
+    tone: Tone = "plain"
+    details: tuple[Text, ...] = ()
+
+
+@dataclass(frozen=True)
+class FormulaView(View):
+    """Show a formula with the meaning of its symbols.
+
+    Attributes:
+        latex: The formula.
+        symbols: Symbol in LaTeX to its meaning.
+    """
+
+    latex: str
+    symbols: Mapping[str, Text] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DownloadView(View):
+    """Offer a file; it is made only when somebody asks for it.
+
+    Attributes:
+        filename: Name of the saved file.
+        make: Returns the content, or the path of a file that holds it.
+        mime: Media type.
+    """
+
+    filename: str
+    make: Callable[[], bytes | Path]
+    mime: str = "application/octet-stream"
