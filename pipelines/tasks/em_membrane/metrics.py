@@ -1,0 +1,249 @@
+"""The scores of the ISBI 2012 challenge, from sums kept for each section and threshold.
+
+`measure` walks over the sections once and keeps what every figure needs; `score` turns any subset
+of sections at any of the thresholds into figures. Definitions (Arganda-Carreras et al. 2015):
+
+- The cells of the truth are its 4-connected components. Membrane pixels of the truth do not count.
+- The cells of the prediction are the 4-connected components of `probability > threshold`, grown
+  over the border until they meet (thinning), so that the width of a membrane costs nothing.
+- With `p_ij` the share of pixels in predicted cell i and true cell j, `s_i` and `t_j` its margins:
+  `V_Rand = sum p_ij^2 / (0.5 sum s_i^2 + 0.5 sum t_j^2)`; split part `sum p_ij^2 / sum t_j^2`, merge
+  part `sum p_ij^2 / sum s_i^2`. `V_Info = I / (0.5 H(S) + 0.5 H(T))`; split part `I / H(S)`, merge
+  part `I / H(T)`. Each lies in [0, 1], 1 is perfect.
+- The figure of a stack is the mean over its sections, one threshold for all of them.
+
+Decided cases: where no pixel exceeds the threshold nothing can grow, and each pixel is a cell of its
+own (as the challenge counts pixels without a cell). One cell in both gives V_Info 1 (0/0 means
+agreement). A section whose truth has no cell has no V_Rand and V_Info (NaN) and is left out of the
+mean. IoU and Dice are those of the membrane class, pooled over the pixels of the sections; no
+membrane in either gives NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import DataFormatError
+from pipelines.tasks.em_membrane.cells import CellHierarchy, grow_hierarchy, label_components
+from pipelines.text import Text
+
+Floats = npt.NDArray[np.float64]
+
+SCORES: Final = ("v_rand", "v_rand_split", "v_rand_merge", "v_info", "v_info_split", "v_info_merge")
+PIXEL_FIGURES: Final = ("pixel_error", "iou", "dice")
+COLUMNS: Final = (
+    "n", "squares_joint", "squares_predicted", "squares_true",
+    "entropy_joint", "entropy_predicted", "entropy_true", "tp", "fp", "fn", "tn",
+)  # fmt: skip
+DEFAULT_THRESHOLDS: Final[Floats] = np.round(np.linspace(0.02, 0.98, 49), 2)
+
+
+@dataclass(frozen=True)
+class StackStatistics:
+    """Hold the sums of N sections at T thresholds.
+
+    Attributes:
+        thresholds: `(T,)` float64, rising.
+        columns: For each name of `COLUMNS` an `(N, T)` float64 array. `n` counts the truth's cell
+            pixels; `squares_*` are sums of squared cell sizes in pixels^2; `entropy_*` are in nats;
+            `tp fp fn tn` count pixels with membrane as the positive class.
+    """
+
+    thresholds: Floats
+    columns: dict[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.columns["n"])
+
+
+def measure(
+    probability: npt.NDArray[np.floating],
+    truth: npt.NDArray[np.bool_],
+    thresholds: Sequence[float] | Floats = DEFAULT_THRESHOLDS,
+    *,
+    on_section: Callable[[int], None] | None = None,
+) -> StackStatistics:
+    """Keep, for each section and threshold, the sums that the figures are made of.
+
+    Args:
+        probability: `(N, H, W)` probability of being inside a cell, in [0, 1].
+        truth: `(N, H, W)` bool, true inside a cell.
+        thresholds: `(T,)`; a pixel is inside where its probability exceeds the threshold.
+        on_section: Called with the number of sections done after each.
+
+    Raises:
+        DataFormatError: The shapes differ or are not `(N, H, W)`, or a probability is not finite.
+    """
+    _check(probability, truth)
+    levels = np.unique(np.asarray(thresholds, np.float64))
+    rows = []
+    for index in range(len(truth)):
+        rows.append(measure_section(grow_hierarchy(probability[index]), probability[index],
+                                    truth[index], levels))  # fmt: skip
+        if on_section is not None:
+            on_section(index + 1)
+    table = np.stack(rows) if rows else np.zeros((0, len(COLUMNS), len(levels)))
+    return StackStatistics(levels, {name: table[:, i] for i, name in enumerate(COLUMNS)})
+
+
+def measure_section(
+    hierarchy: CellHierarchy,
+    probability: npt.NDArray[np.floating],
+    truth: npt.NDArray[np.bool_],
+    thresholds: Floats,
+) -> Floats:
+    """Return the sums of one section, `(len(COLUMNS), T)` float64, rows in the order of `COLUMNS`.
+
+    Args:
+        hierarchy: Of `probability`, from `grow_hierarchy`.
+        probability: `(H, W)` probability of being inside a cell.
+        truth: `(H, W)` bool, true inside a cell.
+        thresholds: `(T,)`.
+    """
+    true_cells = label_components(truth)
+    overlap = _overlap(hierarchy.basins, true_cells)
+    cells = [_cell_sums(hierarchy, overlap, float(t)) for t in thresholds]
+    return np.concatenate([np.array(cells).T.reshape(7, -1), _pixel_counts(probability, truth,
+                                                                          thresholds)])  # fmt: skip
+
+
+def score(
+    statistics: StackStatistics, threshold: float, rows: npt.ArrayLike | None = None
+) -> dict[str, float]:
+    """Return every figure of some sections at one threshold.
+
+    Args:
+        statistics: From `measure`.
+        threshold: The nearest of `statistics.thresholds` is taken.
+        rows: Indices of the sections, repeats allowed (bootstrap); all of them if None.
+
+    Returns:
+        `SCORES` and `PIXEL_FIGURES` by name; NaN where a figure is undefined.
+    """
+    column = int(np.argmin(np.abs(statistics.thresholds - threshold)))
+    chosen = np.arange(len(statistics)) if rows is None else np.asarray(rows, np.intp)
+    return reduce({name: v[chosen, column] for name, v in statistics.columns.items()})
+
+
+def curves(statistics: StackStatistics) -> dict[str, Floats]:
+    """Return every figure of the stack over the thresholds, each `(T,)` float64."""
+    found = [score(statistics, float(t)) for t in statistics.thresholds]
+    return {name: np.array([row[name] for row in found]) for name in (*SCORES, *PIXEL_FIGURES)}
+
+
+def best_threshold(statistics: StackStatistics, figure: str = "v_rand") -> float:
+    """Return the threshold at which a figure of the whole stack is best.
+
+    Of several equally good thresholds the middle one is taken: a plateau's edge is a fragile choice.
+    """
+    values = curves(statistics)[figure]
+    if np.isnan(values).all():
+        return float(statistics.thresholds[len(values) // 2])
+    signed = -values if figure == "pixel_error" else values
+    ties = np.flatnonzero(signed >= np.nanmax(signed) - 1e-12)
+    return float(statistics.thresholds[ties[len(ties) // 2]])
+
+
+def section_scores(columns: dict[str, Floats]) -> dict[str, Floats]:
+    """Return `SCORES` of each section from its sums; shapes follow the columns, NaN if undefined."""
+    has_cells = columns["n"] > 0
+    joint, predicted = columns["squares_joint"], columns["squares_predicted"]
+    true = columns["squares_true"]
+    h_predicted, h_true = columns["entropy_predicted"], columns["entropy_true"]
+    information = np.maximum(h_predicted + h_true - columns["entropy_joint"], 0.0)
+    found = {
+        "v_rand": _ratio(joint, 0.5 * (predicted + true)),
+        "v_rand_split": _ratio(joint, true),
+        "v_rand_merge": _ratio(joint, predicted),
+        "v_info": _ratio(information, 0.5 * (h_predicted + h_true)),
+        "v_info_split": _ratio(information, h_predicted),
+        "v_info_merge": _ratio(information, h_true),
+    }
+    return {name: np.where(has_cells, value, np.nan) for name, value in found.items()}
+
+
+def reduce(columns: dict[str, Floats]) -> dict[str, float]:
+    """Turn the sums of some sections at one threshold, each `(R,)`, into all figures."""
+    found: dict[str, float] = {}
+    for name, values in section_scores(columns).items():
+        defined = values[~np.isnan(values)]
+        found[name] = float(defined.mean()) if len(defined) else float("nan")
+    tp, fp, fn, tn = (float(columns[name].sum()) for name in ("tp", "fp", "fn", "tn"))
+    found["pixel_error"] = _quotient(fp + fn, tp + fp + fn + tn)
+    found["iou"] = _quotient(tp, tp + fp + fn)
+    found["dice"] = _quotient(2 * tp, 2 * tp + fp + fn)
+    return found
+
+
+def _check(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> None:
+    if probability.ndim != 3 or probability.shape != truth.shape:
+        raise DataFormatError(
+            Text("em_metrics.shapes_differ", prediction=_size(probability), truth=_size(truth))
+        )
+    if not np.isfinite(probability).all():
+        raise DataFormatError(Text("em_metrics.not_finite"))
+
+
+def _size(array: npt.NDArray[np.generic]) -> str:
+    return " x ".join(str(side) for side in array.shape)
+
+
+def _overlap(
+    basins: npt.NDArray[np.int32], true_cells: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """Count the pixels that basins share with true cells, `(K, 3)`: basin, true cell, pixels."""
+    inside = true_cells > 0
+    width = int(basins.max()) + 1
+    keys = (true_cells[inside].astype(np.int64) - 1) * width + basins[inside]
+    found, pixels = np.unique(keys, return_counts=True)
+    return np.stack([found % width, found // width, pixels], axis=1)
+
+
+def _cell_sums(
+    hierarchy: CellHierarchy, overlap: npt.NDArray[np.int64], threshold: float
+) -> tuple[float, ...]:
+    basin, true_cell, pixels = overlap.T
+    true_sizes = np.bincount(true_cell, weights=pixels)
+    n = float(true_sizes.sum())
+    cell = hierarchy.cells_of_basins(threshold)
+    if not cell.any():  # each pixel a cell of its own
+        joint_sizes = predicted_sizes = np.ones(int(n))
+    else:
+        predicted_sizes = np.bincount(cell[basin], weights=pixels)
+        key = true_cell * (len(cell) + 1) + cell[basin]
+        _, place = np.unique(key, return_inverse=True)
+        joint_sizes = np.bincount(place, weights=pixels)
+    sizes = (joint_sizes, predicted_sizes, true_sizes)
+    return (n, *(float(s @ s) for s in sizes), *(_entropy(s, n) for s in sizes))
+
+
+def _entropy(sizes: Floats, total: float) -> float:
+    """Return the entropy, in nats, of drawing a cell by its size."""
+    share = sizes[sizes > 0] / total if total else sizes[:0]
+    return float(abs(np.sum(share * np.log(share))))  # abs: no "-0.0" for a single cell
+
+
+def _pixel_counts(
+    probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], thresholds: Floats
+) -> Floats:
+    """Count tp, fp, fn, tn of the membrane class, `(4, T)`."""
+    levels = thresholds.astype(np.float32)
+    membrane, inside = np.float32(probability[~truth]), np.float32(probability[truth])
+    tp = np.searchsorted(np.sort(membrane), levels, side="right")  # predicted: p <= threshold
+    fp = np.searchsorted(np.sort(inside), levels, side="right")
+    return np.array([tp, fp, len(membrane) - tp, len(inside) - fp], np.float64)
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide; 0/0 is agreement, 1: there was nothing to split or merge, and nothing was."""
+    safe = np.where(denominator > 0, denominator, 1.0)
+    return np.where(denominator > 0, numerator / safe, 1.0)
+
+
+def _quotient(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else float("nan")
