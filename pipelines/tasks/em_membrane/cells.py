@@ -11,6 +11,7 @@ peak one of the two has no seed and is flooded by the other. A slider then moves
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +45,8 @@ class CellHierarchy:
             `(B,)` int32. A cell is named after its highest basin plus one, so that most cells keep
             their number while the threshold moves; 0 everywhere if no pixel exceeds `threshold`.
         """
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
+        from scipy.sparse import coo_array  # type: ignore[import-untyped]
+        from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
         B, level = len(self.heights), float(np.float32(threshold))  # as numpy compares: in float32
         if not np.any(self.heights > level):
@@ -60,7 +61,7 @@ class CellHierarchy:
         return np.asarray(name_of_group[group], np.int32)
 
 
-def grow_hierarchy(probability: npt.NDArray[np.floating]) -> CellHierarchy:
+def grow_hierarchy(probability: npt.NDArray[np.floating[Any]]) -> CellHierarchy:
     """Find the basins of one section and when they are apart.
 
     Args:
@@ -76,11 +77,12 @@ def grow_hierarchy(probability: npt.NDArray[np.floating]) -> CellHierarchy:
     if min(height.shape) < 3:  # local_maxima asks for three pixels
         maxima = height == height.max()
     else:
-        maxima = local_maxima(height, connectivity=1, allow_borders=True)
+        maxima = local_maxima(height, connectivity=1, allow_borders=True)  # type: ignore[no-untyped-call]
         if not maxima.any():  # scikit-image calls no pixel of a flat image a maximum
             maxima = np.ones_like(maxima)
     markers = _components(maxima)
-    basins = watershed(-height, markers, connectivity=1).astype(np.int32) - 1
+    flooded = watershed(-height, markers, connectivity=1)  # type: ignore[no-untyped-call]
+    basins = np.asarray(flooded, np.int32) - 1
     heights = np.zeros(basins.max() + 1)
     np.maximum.at(heights, basins[maxima], height[maxima].astype(np.float64))
     pairs, saddles = _highest_saddles(height, basins)

@@ -1,19 +1,20 @@
 """The scores of the ISBI 2012 challenge, from sums kept for each section and threshold.
 
-`measure` walks over the sections once and keeps what every figure needs; `score` turns any subset
-of sections at any of the thresholds into figures. Definitions (Arganda-Carreras et al. 2015):
+`measure` walks over the sections once and keeps what every figure needs, a row for each section and
+threshold; `score` turns any of these rows into figures. Definitions (Arganda-Carreras et al. 2015):
 
 - The cells of the truth are its 4-connected components. Membrane pixels of the truth do not count.
 - The cells of the prediction are the 4-connected components of `probability > threshold`, grown
   over the border until they meet (thinning), so that the width of a membrane costs nothing.
-- With `p_ij` the share of pixels in predicted cell i and true cell j, `s_i` and `t_j` its margins:
-  `V_Rand = sum p_ij^2 / (0.5 sum s_i^2 + 0.5 sum t_j^2)`; split part `sum p_ij^2 / sum t_j^2`, merge
-  part `sum p_ij^2 / sum s_i^2`. `V_Info = I / (0.5 H(S) + 0.5 H(T))`; split part `I / H(S)`, merge
-  part `I / H(T)`. Each lies in [0, 1], 1 is perfect.
+- `p_ij` is the share of pixels in predicted cell i and true cell j, `s_i` and `t_j` its margins.
+  `V_Rand = sum p_ij^2 / (0.5 sum s_i^2 + 0.5 sum t_j^2)`, with split part
+  `sum p_ij^2 / sum t_j^2` and merge part `sum p_ij^2 / sum s_i^2`.
+  `V_Info = I / (0.5 H(S) + 0.5 H(T))`, with split part `I / H(S)` and merge part `I / H(T)`.
+  Each lies in [0, 1], 1 is perfect.
 - The figure of a stack is the mean over its sections, one threshold for all of them.
 
-Decided cases: where no pixel exceeds the threshold nothing can grow, and each pixel is a cell of its
-own (as the challenge counts pixels without a cell). One cell in both gives V_Info 1 (0/0 means
+Decided cases: where no pixel exceeds the threshold nothing can grow, and each pixel is a cell of
+its own (as the challenge counts pixels without a cell). One cell in both gives V_Info 1 (0/0 means
 agreement). A section whose truth has no cell has no V_Rand and V_Info (NaN) and is left out of the
 mean. IoU and Dice are those of the membrane class, pooled over the pixels of the sections; no
 membrane in either gives NaN.
@@ -21,13 +22,13 @@ membrane in either gives NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.contract import ItemStatistics
 from pipelines.errors import DataFormatError
 from pipelines.tasks.em_membrane.cells import CellHierarchy, grow_hierarchy, label_components
 from pipelines.text import Text
@@ -36,68 +37,68 @@ Floats = npt.NDArray[np.float64]
 
 SCORES: Final = ("v_rand", "v_rand_split", "v_rand_merge", "v_info", "v_info_split", "v_info_merge")
 PIXEL_FIGURES: Final = ("pixel_error", "iou", "dice")
-COLUMNS: Final = (
+SUMS: Final = (
     "n", "squares_joint", "squares_predicted", "squares_true",
     "entropy_joint", "entropy_predicted", "entropy_true", "tp", "fp", "fn", "tn",
 )  # fmt: skip
 DEFAULT_THRESHOLDS: Final[Floats] = np.round(np.linspace(0.02, 0.98, 49), 2)
 
 
-@dataclass(frozen=True)
-class StackStatistics:
-    """Hold the sums of N sections at T thresholds.
-
-    Attributes:
-        thresholds: `(T,)` float64, rising.
-        columns: For each name of `COLUMNS` an `(N, T)` float64 array. `n` counts the truth's cell
-            pixels; `squares_*` are sums of squared cell sizes in pixels^2; `entropy_*` are in nats;
-            `tp fp fn tn` count pixels with membrane as the positive class.
-    """
-
-    thresholds: Floats
-    columns: dict[str, Floats]
-
-    def __len__(self) -> int:
-        return len(self.columns["n"])
-
-
 def measure(
-    probability: npt.NDArray[np.floating],
+    probability: npt.NDArray[np.floating[Any]],
     truth: npt.NDArray[np.bool_],
     thresholds: Sequence[float] | Floats = DEFAULT_THRESHOLDS,
     *,
+    item_ids: Sequence[str] | None = None,
+    group: str = "",
     on_section: Callable[[int], None] | None = None,
-) -> StackStatistics:
+) -> ItemStatistics:
     """Keep, for each section and threshold, the sums that the figures are made of.
 
     Args:
         probability: `(N, H, W)` probability of being inside a cell, in [0, 1].
         truth: `(N, H, W)` bool, true inside a cell.
         thresholds: `(T,)`; a pixel is inside where its probability exceeds the threshold.
+        item_ids: Names of the sections; "0000", "0001", ... by default.
+        group: Specimen that the sections come from.
         on_section: Called with the number of sections done after each.
+
+    Returns:
+        `N * T` rows, thresholds rising within a section, with the columns `item_id`, `group`,
+        `threshold` and those of `SUMS`, float64: `n` counts the truth's cell pixels; `squares_*`
+        are sums of squared cell sizes in pixels^2; `entropy_*` are in nats; `tp fp fn tn` count
+        pixels with membrane as the positive class.
 
     Raises:
         DataFormatError: The shapes differ or are not `(N, H, W)`, or a probability is not finite.
     """
     _check(probability, truth)
+    names = [f"{i:04d}" for i in range(len(truth))] if item_ids is None else list(item_ids)
     levels = np.unique(np.asarray(thresholds, np.float64))
-    rows = []
+    tables = []
     for index in range(len(truth)):
-        rows.append(measure_section(grow_hierarchy(probability[index]), probability[index],
-                                    truth[index], levels))  # fmt: skip
+        hierarchy = grow_hierarchy(probability[index])
+        tables.append(measure_section(hierarchy, probability[index], truth[index], levels))
         if on_section is not None:
             on_section(index + 1)
-    table = np.stack(rows) if rows else np.zeros((0, len(COLUMNS), len(levels)))
-    return StackStatistics(levels, {name: table[:, i] for i, name in enumerate(COLUMNS)})
+    table = np.concatenate(tables, axis=1) if tables else np.zeros((len(SUMS), 0))
+    return ItemStatistics(
+        {
+            "item_id": np.repeat(np.array(names, dtype=str), len(levels)),
+            "group": np.full(table.shape[1], group),
+            "threshold": np.tile(levels, len(names)),
+            **dict(zip(SUMS, table, strict=True)),
+        }
+    )
 
 
 def measure_section(
     hierarchy: CellHierarchy,
-    probability: npt.NDArray[np.floating],
+    probability: npt.NDArray[np.floating[Any]],
     truth: npt.NDArray[np.bool_],
     thresholds: Floats,
 ) -> Floats:
-    """Return the sums of one section, `(len(COLUMNS), T)` float64, rows in the order of `COLUMNS`.
+    """Return the sums of one section, `(len(SUMS), T)` float64, in the order of `SUMS`.
 
     Args:
         hierarchy: Of `probability`, from `grow_hierarchy`.
@@ -108,49 +109,57 @@ def measure_section(
     true_cells = label_components(truth)
     overlap = _overlap(hierarchy.basins, true_cells)
     cells = [_cell_sums(hierarchy, overlap, float(t)) for t in thresholds]
-    return np.concatenate([np.array(cells).T.reshape(7, -1), _pixel_counts(probability, truth,
-                                                                          thresholds)])  # fmt: skip
+    pixels = _pixel_counts(probability, truth, thresholds)
+    return np.concatenate([np.array(cells).T.reshape(7, -1), pixels])
 
 
-def score(
-    statistics: StackStatistics, threshold: float, rows: npt.ArrayLike | None = None
-) -> dict[str, float]:
+def thresholds(rows: ItemStatistics) -> Floats:
+    """List the thresholds that the rows hold, rising, `(T,)` float64."""
+    return np.unique(np.asarray(rows.columns["threshold"], np.float64))
+
+
+def at_threshold(rows: ItemStatistics, threshold: float) -> ItemStatistics:
+    """Keep the rows of the measured threshold that is nearest to `threshold`."""
+    levels = thresholds(rows)
+    nearest = levels[np.argmin(np.abs(levels - threshold))]
+    return rows.take(rows.columns["threshold"] == nearest)
+
+
+def score(rows: ItemStatistics, threshold: float) -> dict[str, float]:
     """Return every figure of some sections at one threshold.
 
     Args:
-        statistics: From `measure`.
-        threshold: The nearest of `statistics.thresholds` is taken.
-        rows: Indices of the sections, repeats allowed (bootstrap); all of them if None.
+        rows: From `measure`, of any sections, repeats included.
+        threshold: The nearest of the measured thresholds is taken.
 
     Returns:
         `SCORES` and `PIXEL_FIGURES` by name; NaN where a figure is undefined.
     """
-    column = int(np.argmin(np.abs(statistics.thresholds - threshold)))
-    chosen = np.arange(len(statistics)) if rows is None else np.asarray(rows, np.intp)
-    return reduce({name: v[chosen, column] for name, v in statistics.columns.items()})
+    return reduce(at_threshold(rows, threshold).columns)
 
 
-def curves(statistics: StackStatistics) -> dict[str, Floats]:
-    """Return every figure of the stack over the thresholds, each `(T,)` float64."""
-    found = [score(statistics, float(t)) for t in statistics.thresholds]
+def curves(rows: ItemStatistics) -> dict[str, Floats]:
+    """Return every figure over `thresholds(rows)`, each `(T,)` float64."""
+    found = [score(rows, float(t)) for t in thresholds(rows)]
     return {name: np.array([row[name] for row in found]) for name in (*SCORES, *PIXEL_FIGURES)}
 
 
-def best_threshold(statistics: StackStatistics, figure: str = "v_rand") -> float:
-    """Return the threshold at which a figure of the whole stack is best.
+def best_threshold(rows: ItemStatistics, figure: str = "v_rand") -> float:
+    """Return the threshold at which a figure of all the rows' sections is best.
 
-    Of several equally good thresholds the middle one is taken: a plateau's edge is a fragile choice.
+    Of several equally good thresholds the middle one is taken: the edge of a plateau is a fragile
+    choice.
     """
-    values = curves(statistics)[figure]
+    levels, values = thresholds(rows), curves(rows)[figure]
     if np.isnan(values).all():
-        return float(statistics.thresholds[len(values) // 2])
+        return float(levels[len(levels) // 2])
     signed = -values if figure == "pixel_error" else values
     ties = np.flatnonzero(signed >= np.nanmax(signed) - 1e-12)
-    return float(statistics.thresholds[ties[len(ties) // 2]])
+    return float(levels[ties[len(ties) // 2]])
 
 
-def section_scores(columns: dict[str, Floats]) -> dict[str, Floats]:
-    """Return `SCORES` of each section from its sums; shapes follow the columns, NaN if undefined."""
+def section_scores(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Floats]:
+    """Return `SCORES` of each row from its sums; NaN where they are undefined."""
     has_cells = columns["n"] > 0
     joint, predicted = columns["squares_joint"], columns["squares_predicted"]
     true = columns["squares_true"]
@@ -167,8 +176,8 @@ def section_scores(columns: dict[str, Floats]) -> dict[str, Floats]:
     return {name: np.where(has_cells, value, np.nan) for name, value in found.items()}
 
 
-def reduce(columns: dict[str, Floats]) -> dict[str, float]:
-    """Turn the sums of some sections at one threshold, each `(R,)`, into all figures."""
+def reduce(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
+    """Turn the sums of some sections at one threshold, a row a section, into all figures."""
     found: dict[str, float] = {}
     for name, values in section_scores(columns).items():
         defined = values[~np.isnan(values)]
@@ -180,7 +189,7 @@ def reduce(columns: dict[str, Floats]) -> dict[str, float]:
     return found
 
 
-def _check(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> None:
+def _check(probability: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.bool_]) -> None:
     if probability.ndim != 3 or probability.shape != truth.shape:
         raise DataFormatError(
             Text("em_metrics.shapes_differ", prediction=_size(probability), truth=_size(truth))
@@ -189,7 +198,7 @@ def _check(probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) 
         raise DataFormatError(Text("em_metrics.not_finite"))
 
 
-def _size(array: npt.NDArray[np.generic]) -> str:
+def _size(array: npt.NDArray[Any]) -> str:
     return " x ".join(str(side) for side in array.shape)
 
 
@@ -208,18 +217,22 @@ def _cell_sums(
     hierarchy: CellHierarchy, overlap: npt.NDArray[np.int64], threshold: float
 ) -> tuple[float, ...]:
     basin, true_cell, pixels = overlap.T
-    true_sizes = np.bincount(true_cell, weights=pixels)
+    true_sizes = _sizes(true_cell, pixels)
     n = float(true_sizes.sum())
     cell = hierarchy.cells_of_basins(threshold)
-    if not cell.any():  # each pixel a cell of its own
-        joint_sizes = predicted_sizes = np.ones(int(n))
-    else:
-        predicted_sizes = np.bincount(cell[basin], weights=pixels)
+    if cell.any():
+        predicted_sizes = _sizes(cell[basin], pixels)
         key = true_cell * (len(cell) + 1) + cell[basin]
         _, place = np.unique(key, return_inverse=True)
-        joint_sizes = np.bincount(place, weights=pixels)
+        joint_sizes = _sizes(place, pixels)
+    else:  # each pixel a cell of its own
+        joint_sizes = predicted_sizes = np.ones(int(n))
     sizes = (joint_sizes, predicted_sizes, true_sizes)
     return (n, *(float(s @ s) for s in sizes), *(_entropy(s, n) for s in sizes))
+
+
+def _sizes(cell: npt.NDArray[Any], pixels: npt.NDArray[np.int64]) -> Floats:
+    return np.asarray(np.bincount(cell, weights=pixels), np.float64)
 
 
 def _entropy(sizes: Floats, total: float) -> float:
@@ -229,13 +242,14 @@ def _entropy(sizes: Floats, total: float) -> float:
 
 
 def _pixel_counts(
-    probability: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], thresholds: Floats
+    probability: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.bool_], thresholds: Floats
 ) -> Floats:
     """Count tp, fp, fn, tn of the membrane class, `(4, T)`."""
     levels = thresholds.astype(np.float32)
-    membrane, inside = np.float32(probability[~truth]), np.float32(probability[truth])
-    tp = np.searchsorted(np.sort(membrane), levels, side="right")  # predicted: p <= threshold
-    fp = np.searchsorted(np.sort(inside), levels, side="right")
+    membrane = np.sort(probability[~truth].astype(np.float32))
+    inside = np.sort(probability[truth].astype(np.float32))
+    tp = np.searchsorted(membrane, levels, side="right")  # predicted membrane: p <= threshold
+    fp = np.searchsorted(inside, levels, side="right")
     return np.array([tp, fp, len(membrane) - tp, len(inside) - fp], np.float64)
 
 
