@@ -121,6 +121,8 @@ def thresholds(rows: ItemStatistics) -> Floats:
 def at_threshold(rows: ItemStatistics, threshold: float) -> ItemStatistics:
     """Keep the rows of the measured threshold that is nearest to `threshold`."""
     levels = thresholds(rows)
+    if not len(levels):
+        return rows
     nearest = levels[np.argmin(np.abs(levels - threshold))]
     return rows.take(rows.columns["threshold"] == nearest)
 
