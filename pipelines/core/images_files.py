@@ -1,0 +1,316 @@
+"""Find image files in a folder or a zip, without unpacking and without trusting any name in it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Final
+
+from pipelines.errors import DataFormatError, DatasetNotFoundError
+from pipelines.text import Text
+
+TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
+PICTURE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+IMAGE_SUFFIXES: Final = TIFF_SUFFIXES | PICTURE_SUFFIXES
+ARCHIVE_SUFFIXES: Final = frozenset({".zip"})
+_OTHER_ARCHIVES: Final = ARCHIVE_SUFFIXES | {".7z", ".gz", ".tar", ".tgz", ".rar", ".bz2", ".xz"}
+_LITTER: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+# A member this small can do no harm, however well it is packed (a constant mask packs 1000 to 1).
+_HARMLESS_BYTES: Final = 64_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bound what reading may cost.
+
+    Attributes:
+        max_section_bytes: Largest decoded section, and largest archive member held in memory.
+        max_total_bytes: Largest content of an archive.
+        max_ratio: Largest packing ratio of an archive member that is not small.
+        max_files: Most files in a folder or an archive.
+        max_depth: Deepest folder below the source.
+    """
+
+    max_section_bytes: int = 2_000_000_000
+    max_total_bytes: int = 40_000_000_000
+    max_ratio: int = 200
+    max_files: int = 100_000
+    max_depth: int = 8
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """Name one image file, on disk or inside a zip.
+
+    Attributes:
+        path: The file on disk; for a member, the archive.
+        member: Name inside the archive, or "".
+        name: Name that people see and that records keep: relative to the source's root, with
+            forward slashes, `archive.zip!member` for a member.
+    """
+
+    path: Path
+    member: str = ""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name that people see."""
+        return self.name or (f"{self.path.name}!{self.member}" if self.member else self.path.name)
+
+    @property
+    def inner(self) -> PurePosixPath:
+        """Path below the source, without the archive's own name."""
+        return PurePosixPath(self.member or self.name or self.path.name)
+
+    @property
+    def stem(self) -> str:
+        """File name without folder and suffix."""
+        return self.inner.stem
+
+    def num_bytes(self) -> int:
+        """Return its size, for a member the unpacked one."""
+        if not self.member:
+            return self.path.stat().st_size
+        with open_zip(self.path) as archive:
+            return archive.getinfo(self.member).file_size
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Say why a file is left out.
+
+    Attributes:
+        name: The file.
+        text: The sentence, with what to do.
+    """
+
+    name: str
+    text: Text
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Hold the image files of a source, in natural order.
+
+    Attributes:
+        root: Folder that the names are relative to.
+        files: What can be opened.
+        refusals: What was left out, and why.
+    """
+
+    root: Path
+    files: tuple[ImageFile, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key by which "slice2" comes before "slice10"."""
+    pieces = re.findall(r"\d+|\D+", name.casefold())
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces)
+
+
+def list_image_files(source: Path, limits: Limits = DEFAULT_LIMITS) -> Listing:
+    """List the images of a file, a folder (with its subfolders) or a zip.
+
+    Args:
+        source: Existing path.
+        limits: What reading may cost.
+
+    Raises:
+        DatasetNotFoundError: Nothing is there.
+        DataFormatError: No image can be read from it; the text says why.
+    """
+    if source.is_dir():
+        listing = _list_folder(source, limits)
+    elif not source.is_file():
+        raise DatasetNotFoundError(Text("images.not_found", path=str(source)))
+    elif source.suffix.lower() in ARCHIVE_SUFFIXES or _starts_like_zip(source):
+        listing = _list_zip(source, limits)
+    else:
+        listing = Listing(source.parent, (ImageFile(source, name=source.name),))
+    if not listing.files:
+        raise DataFormatError(_why_nothing(source, listing.refusals))
+    return listing
+
+
+def _why_nothing(source: Path, refusals: Sequence[Refusal]) -> Text:
+    if refusals:
+        return refusals[0].text
+    kind = "folder" if source.is_dir() else "zip"
+    return Text(f"images.empty_{kind}", file=source.name)
+
+
+# --- folders --------------------------------------------------------------------------------
+
+
+def _list_folder(folder: Path, limits: Limits) -> Listing:
+    root = folder.resolve()
+    files: list[ImageFile] = []
+    refusals: list[Refusal] = []
+    for path in _walk(root, limits):
+        name = path.relative_to(root).as_posix()
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            refusals.append(Refusal(name, Text("images.link_outside", file=name)))
+        elif not path.is_file() or not os.access(path, os.R_OK):
+            refusals.append(Refusal(name, Text("images.unreadable", file=name)))
+        else:
+            files.append(ImageFile(path, name=name))
+    files.sort(key=lambda file: natural_key(file.name))
+    return Listing(root, tuple(files), tuple(refusals))
+
+
+def _walk(root: Path, limits: Limits) -> Iterator[Path]:
+    """Yield the files below `root`, not following linked folders, within the limits."""
+    seen = 0
+    for folder, subfolders, names in os.walk(root, followlinks=False):
+        depth = len(Path(folder).relative_to(root).parts)
+        keep = [n for n in subfolders if not _is_litter(n)] if depth < limits.max_depth else []
+        subfolders[:] = sorted(keep)
+        seen += len(names)
+        if seen > limits.max_files:
+            raise DataFormatError(
+                Text("images.too_many_files", file=root.name, limit=limits.max_files)
+            )
+        yield from (Path(folder, name) for name in sorted(names) if not _is_litter(name))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name in _LITTER
+
+
+# --- archives -------------------------------------------------------------------------------
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open an archive for reading.
+
+    Raises:
+        DataFormatError: It is no readable zip.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataFormatError(Text("images.zip_broken", file=path.name)) from error
+
+
+def copy_member(file: ImageFile, target: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
+    """Copy the unpacked bytes of an archive member, at most as many as its header declares.
+
+    Raises:
+        DataFormatError: The member is damaged, encrypted, or larger than allowed.
+    """
+    with open_zip(file.path) as archive:
+        info = archive.getinfo(file.member)
+        _check_size(file.path.name, info, limits)
+        try:
+            with archive.open(info) as packed:
+                while chunk := packed.read(1 << 20):
+                    target.write(chunk)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as e:
+            raise DataFormatError(Text("images.zip_member_broken", file=file.label)) from e
+        except zlib_errors() as e:
+            raise DataFormatError(Text("images.zip_member_broken", file=file.label)) from e
+
+
+@functools.cache
+def zlib_errors() -> tuple[type[Exception], ...]:
+    """Return what the decompressors raise for damaged data."""
+    import lzma
+    import zlib
+
+    return (zlib.error, lzma.LZMAError)
+
+
+def _starts_like_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise DataFormatError(Text("images.unreadable", file=path.name)) from error
+
+
+def _list_zip(path: Path, limits: Limits) -> Listing:
+    with open_zip(path) as archive:
+        infos = [i for i in archive.infolist() if not i.is_dir() and not _is_litter_path(i)]
+    if len(infos) > limits.max_files:
+        raise DataFormatError(Text("images.too_many_files", file=path.name, limit=limits.max_files))
+    _check_archive(path, infos, limits)
+    counts = Counter(_plain(info) for info in infos)
+    files: list[ImageFile] = []
+    refusals: list[Refusal] = []
+    for info in infos:
+        name = f"{path.name}!{info.filename}"
+        refusal = _refuse_member(info, name, counts)
+        if refusal is not None:
+            if name not in {r.name for r in refusals}:
+                refusals.append(Refusal(name, refusal))
+        elif PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES:
+            files.append(ImageFile(path, info.filename, name))
+    files.sort(key=lambda file: natural_key(file.member))
+    return Listing(path.parent, tuple(files), tuple(refusals))
+
+
+def _check_archive(path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
+    """Refuse the whole archive when it looks like an attack or cannot be opened at all."""
+    for info in infos:
+        if _leaves_the_folder(info):
+            raise DataFormatError(
+                Text("images.zip_unsafe_name", file=path.name, member=info.filename)
+            )
+        if info.flag_bits & 0x1:
+            raise DataFormatError(Text("images.zip_encrypted", file=path.name))
+        _check_size(path.name, info, limits)
+    total = sum(info.file_size for info in infos)
+    if total > limits.max_total_bytes:
+        raise DataFormatError(
+            Text("images.zip_too_big", file=path.name, size=total, limit=limits.max_total_bytes)
+        )
+
+
+def _check_size(archive: str, info: zipfile.ZipInfo, limits: Limits) -> None:
+    ratio = info.file_size / max(info.compress_size, 1)
+    if info.file_size > _HARMLESS_BYTES and ratio > limits.max_ratio:
+        raise DataFormatError(
+            Text("images.zip_bomb", file=archive, member=info.filename, ratio=round(ratio))
+        )
+
+
+def _refuse_member(info: zipfile.ZipInfo, name: str, counts: Counter[str]) -> Text | None:
+    suffix = PurePosixPath(info.filename).suffix.lower()
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return Text("images.zip_link", file=name)
+    if suffix in _OTHER_ARCHIVES:
+        return Text("images.zip_nested", file=name)
+    if counts[_plain(info)] > 1:
+        return Text("images.zip_twice", file=name)
+    return None
+
+
+def _plain(info: zipfile.ZipInfo) -> str:
+    # Two names that differ in case alone are one file on Windows and macOS.
+    return str(PurePosixPath(info.filename)).casefold()
+
+
+def _is_litter_path(info: zipfile.ZipInfo) -> bool:
+    return any(_is_litter(part) for part in PurePosixPath(info.filename).parts if part != "..")
+
+
+def _leaves_the_folder(info: zipfile.ZipInfo) -> bool:
+    # `orig_filename` still has the backslashes and the bytes behind a NUL.
+    name = info.orig_filename
+    windows = PureWindowsPath(name)
+    is_absolute = name.startswith(("/", "\\")) or bool(windows.drive)
+    return is_absolute or ".." in windows.parts or "\0" in name
