@@ -1,0 +1,130 @@
+/* Marks drawn in screen pixels, sharp at every zoom: outlines, patterns, points, lines, scale bar. */
+
+const VECTOR_EDGES_FROM = 3; // screen pixels for one image pixel; below, edge pixels are finer
+const HALO = "rgba(0, 0, 0, 0.55)";
+
+const patternTiles = new Map();
+
+/** A tile of the second cue of a comparison: dashes for false, small crosses for missed. */
+function patternTile(kind, colour, ratio) {
+  const name = `${kind} ${colour} ${ratio}`;
+  if (patternTiles.has(name)) return patternTiles.get(name);
+  const side = Math.round(8 * ratio);
+  const tile = newCanvas(side, side);
+  const context = tile.getContext("2d");
+  context.fillStyle = colour;
+  context.globalAlpha = 0.4;
+  context.fillRect(0, 0, side, side);
+  context.globalAlpha = 1;
+  context.strokeStyle = colour;
+  context.lineWidth = 1.6 * ratio;
+  context.beginPath();
+  if (kind === "dashes") {
+    for (const shift of [-side, 0, side]) {
+      context.moveTo(shift - 1, side + 1);
+      context.lineTo(shift + side + 1, -1);
+    }
+  } else {
+    const [a, b] = [side * 0.22, side * 0.78];
+    context.moveTo(a, a);
+    context.lineTo(b, b);
+    context.moveTo(a, b);
+    context.lineTo(b, a);
+  }
+  context.stroke();
+  patternTiles.set(name, tile);
+  return tile;
+}
+
+/** Draw points of one layer; `selected` is an index or null. */
+function drawPoints(context, points, transform, layer, selected) {
+  const radius = Math.max(3.5, layer.radius * transform.scale);
+  points.forEach(([y, x], index) => {
+    const px = transform.x + (x + 0.5) * transform.scale;
+    const py = transform.y + (y + 0.5) * transform.scale;
+    const style = pick(layer.styles, index);
+    strokeMark(context, px, py, radius, style, HALO, index === selected ? 6 : 3.5);
+    if (index === selected) strokeMark(context, px, py, radius, style, "#ffffff", 4);
+    strokeMark(context, px, py, radius, style, pick(layer.colours, index), 2);
+  });
+}
+
+const pick = (values, index) => (typeof values === "string" ? values : values[index]);
+
+function strokeMark(context, x, y, radius, style, colour, width) {
+  context.beginPath();
+  context.setLineDash([]);
+  if (style === "cross") {
+    const arm = radius * 0.75;
+    context.moveTo(x - arm, y - arm);
+    context.lineTo(x + arm, y + arm);
+    context.moveTo(x - arm, y + arm);
+    context.lineTo(x + arm, y - arm);
+  } else {
+    if (style === "dashed") context.setLineDash(dashesFor(radius));
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+  }
+  context.lineWidth = width;
+  context.strokeStyle = colour;
+  context.stroke();
+  context.setLineDash([]);
+}
+
+/** An even number of dashes around a circle, so that no seam shows. */
+function dashesFor(radius) {
+  const count = clamp(Math.round((2 * Math.PI * radius) / 9), 5, 24);
+  const period = (2 * Math.PI * radius) / count;
+  return [period * 0.58, period * 0.42];
+}
+
+function drawLines(context, layer, transform) {
+  context.strokeStyle = layer.colour;
+  context.lineWidth = layer.width;
+  context.lineJoin = "round";
+  context.beginPath();
+  for (const line of layer.lines) {
+    line.forEach(([y, x], i) => {
+      const px = transform.x + (x + 0.5) * transform.scale;
+      const py = transform.y + (y + 0.5) * transform.scale;
+      if (i) context.lineTo(px, py);
+      else context.moveTo(px, py);
+    });
+  }
+  context.stroke();
+}
+
+/** A bar of a round length with its words, on a quiet plate in the corner of a pane. */
+function drawScaleBar(context, rect, scale, pixelSize, unit, format) {
+  const perPixel = pixelSize ?? 1;
+  const most = (Math.min(150, rect.w * 0.34) / scale) * perPixel;
+  if (!(most > 0)) return;
+  const length = niceLength(most);
+  const bar = (length / perPixel) * scale;
+  const words = lengthText(length, pixelSize === null ? "px" : unit, format);
+  context.font = "600 12px system-ui, sans-serif";
+  const wide = Math.max(bar, context.measureText(words).width) + 16;
+  const [x, y] = [rect.x + 10, rect.y + rect.h - 42];
+  context.fillStyle = "rgba(12, 14, 18, 0.62)";
+  context.beginPath();
+  context.roundRect(x, y, wide, 32, 6);
+  context.fill();
+  context.fillStyle = "#ffffff";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(words, x + wide / 2, y + 11);
+  context.fillRect(Math.round(x + (wide - bar) / 2), y + 21, Math.round(bar), 4);
+}
+
+/** A small cross at the place in the other panes that the pointer is on in this one. */
+function drawLinkedCursor(context, x, y) {
+  for (const [width, colour] of [[3, HALO], [1.2, "#ffffff"]]) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(x + dx * 4, y + dy * 4);
+      context.lineTo(x + dx * 11, y + dy * 11);
+    }
+    context.stroke();
+  }
+}

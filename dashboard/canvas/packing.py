@@ -1,0 +1,302 @@
+"""From panes to what travels to the browser: a small JSON tree, and raw pixels named by content.
+
+The tree never holds pixels. Each array is handed to `store`, which keeps the bytes and returns the
+address under which the browser fetches them, so an array that did not change is not sent again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.canvas.layers import (
+    CompareLayer,
+    Frames,
+    ImageLayer,
+    LabelsLayer,
+    Layer,
+    LinesLayer,
+    MaskLayer,
+    Options,
+    Pane,
+    Pixels,
+    PointsLayer,
+    ScalarLayer,
+    ThresholdLayer,
+)
+from pipelines.errors import DataFormatError
+from pipelines.text import Language, Text, render
+
+Json = dict[str, Any]  # plain JSON values
+Store = Callable[[bytes, str, str], str]  # (pixels, content id, place in the picture) -> address
+MAX_PANES: Final = 4
+
+_TYPES: Final = {"uint8": "u1", "uint16": "u2", "int32": "i4", "float32": "f4"}
+
+
+@dataclass(frozen=True)
+class Packer:
+    """Turn layers into JSON, storing their pixels on the way.
+
+    Attributes:
+        store: Keeps bytes and returns the address to fetch them from.
+        language: Of the names.
+    """
+
+    store: Store
+    language: Language
+
+    def frames(self, pixels: Frames, place: str, prepare: Callable[[Pixels], Pixels]) -> Json:
+        """Store each section of `pixels` and describe them: addresses, number type, shape."""
+        arrays = [prepare(array) for array in _as_list(pixels)]
+        first = _check_alike(arrays)
+        urls = [self._keep(array, f"{place}.{i}") for i, array in enumerate(arrays)]
+        return {"urls": urls, "type": _TYPES[first.dtype.name], "shape": list(first.shape)}
+
+    def _keep(self, array: Pixels, place: str) -> str:
+        data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+        return self.store(data, hashlib.blake2b(data, digest_size=16).hexdigest(), place)
+
+    def words(self, text: Text | None) -> str:
+        """Return `text` in the language of the page."""
+        return "" if text is None else render(text, self.language)
+
+
+def pack(panes: Sequence[Pane], options: Options, packer: Packer) -> Json:
+    """Describe everything that is shown, as JSON.
+
+    Raises:
+        DataFormatError: Panes or layers do not fit together, or an array cannot be shown.
+    """
+    if not 1 <= len(panes) <= MAX_PANES:
+        raise DataFormatError(Text("canvas.error_panes", n=len(panes), allowed=MAX_PANES))
+    _check_options(options)
+    packed = [_pack_pane(pane, f"{i}", packer) for i, pane in enumerate(panes)]
+    _check_stacks(packed, options)
+    return {"panes": packed, "options": _pack_options(options)}
+
+
+def _pack_pane(pane: Pane, place: str, packer: Packer) -> Json:
+    layers = [_pack_named(lay, f"{place}.{i}", packer) for i, lay in enumerate(pane.layers)]
+    shapes = {
+        tuple(layer[field]["shape"][:2])
+        for layer in layers
+        for field in ("pixels", "truth")
+        if field in layer
+    }
+    if len(shapes) != 1:
+        got = sorted(" × ".join(map(str, shape)) for shape in shapes)
+        raise DataFormatError(Text("canvas.error_layer_sizes", n=len(shapes), got=got))
+    return {"title": packer.words(pane.title), "layers": layers, "size": list(shapes.pop())}
+
+
+def _pack_named(layer: Layer, place: str, packer: Packer) -> Json:
+    if not 0 <= layer.opacity <= 1:
+        raise DataFormatError(Text("canvas.error_opacity", got=layer.opacity))
+    common = {
+        "name": packer.words(layer.name),
+        "opacity": layer.opacity,
+        "visible": layer.visible,
+    }
+    return common | _pack_layer(layer, place, packer)
+
+
+@functools.singledispatch
+def _pack_layer(layer: Layer, place: str, packer: Packer) -> Json:
+    raise TypeError(f"no layer of the canvas: {type(layer).__name__}")
+
+
+@_pack_layer.register
+def _(layer: ImageLayer, place: str, packer: Packer) -> Json:
+    pixels = packer.frames(layer.pixels, place, _image)
+    window = None if layer.window is None else [float(v) for v in layer.window]
+    return {"kind": "image", "pixels": pixels, "window": window}
+
+
+@_pack_layer.register
+def _(layer: MaskLayer, place: str, packer: Packer) -> Json:
+    pixels = packer.frames(layer.pixels, place, _mask)
+    return {"kind": "mask", "pixels": pixels, "colour": layer.colour, "style": layer.style}
+
+
+@_pack_layer.register
+def _(layer: LabelsLayer, place: str, packer: Packer) -> Json:
+    pixels = packer.frames(layer.pixels, place, _labels)
+    return {"kind": "labels", "pixels": pixels, "outlined": layer.is_outlined}
+
+
+@_pack_layer.register
+def _(layer: ScalarLayer, place: str, packer: Packer) -> Json:
+    pixels = packer.frames(layer.pixels, place, _numbers)
+    found = {"low": layer.low, "high": layer.high}
+    return {"kind": "scalar", "pixels": pixels, "colormap": layer.colormap} | found
+
+
+@_pack_layer.register
+def _(layer: ThresholdLayer, place: str, packer: Packer) -> Json:
+    return {
+        "kind": "threshold",
+        "pixels": packer.frames(layer.pixels, place, _probability),
+        "threshold": _threshold(layer.threshold),
+        "side": layer.side,
+        "colour": layer.colour,
+        "style": layer.style,
+    }
+
+
+@_pack_layer.register
+def _(layer: CompareLayer, place: str, packer: Packer) -> Json:
+    return {
+        "kind": "compare",
+        "pixels": packer.frames(layer.pixels, place, _probability),
+        "truth": packer.frames(layer.truth, f"{place}.truth", _mask),
+        "threshold": _threshold(layer.threshold),
+        "side": layer.side,
+    }
+
+
+@_pack_layer.register
+def _(layer: PointsLayer, place: str, packer: Packer) -> Json:
+    arrays = [_points(array) for array in _as_list(layer.centres_px)]
+    longest = max((len(array) for array in arrays), default=0)
+    for name, values in (("colours", layer.colours), ("styles", layer.styles)):
+        if not isinstance(values, str) and len(values) < longest:
+            raise DataFormatError(
+                Text("canvas.error_points_fields", field=name, got=len(values), n=longest)
+            )
+    return {
+        "kind": "points",
+        "centres": [np.round(array, 3).tolist() for array in arrays],
+        "radius": float(layer.radius_px),
+        "colours": layer.colours if isinstance(layer.colours, str) else list(layer.colours),
+        "styles": layer.styles if isinstance(layer.styles, str) else list(layer.styles),
+        "labels": list(layer.labels),
+        "editable": layer.is_editable,
+    }
+
+
+@_pack_layer.register
+def _(layer: LinesLayer, place: str, packer: Packer) -> Json:
+    lines = [np.round(_points(line), 2).tolist() for line in layer.lines_px]
+    return {"kind": "lines", "lines": lines, "colour": layer.colour, "width": layer.width_px}
+
+
+def _pack_options(options: Options) -> Json:
+    return {
+        "height": options.height_px,
+        "pixelSize": options.pixel_size,
+        "unit": options.unit,
+        "section": options.section_index,
+        "sections": options.section_count,
+        "events": list(options.events),
+        "layout": options.layout,
+    }
+
+
+def _check_options(options: Options) -> None:
+    size = options.pixel_size
+    if size is not None and not (math.isfinite(size) and size > 0):
+        raise DataFormatError(Text("canvas.error_pixel_size", got=size))
+    index, count = options.section_index, options.section_count
+    if index is not None and not 0 <= index < count:
+        raise DataFormatError(Text("canvas.error_section", got=index, n=count))
+
+
+def _check_stacks(panes: Sequence[Json], options: Options) -> None:
+    lengths = {
+        len(layer[field]["urls"])
+        for pane in panes
+        for layer in pane["layers"]
+        for field in ("pixels", "truth")
+        if field in layer
+    }
+    if lengths - {1, options.section_count}:
+        got = sorted(lengths - {1})
+        raise DataFormatError(Text("canvas.error_stacks", got=got, n=options.section_count))
+
+
+def _as_list(frames: Frames) -> list[Pixels]:
+    return [frames] if isinstance(frames, np.ndarray) else [np.asarray(f) for f in frames]
+
+
+def _check_alike(arrays: Sequence[Pixels]) -> Pixels:
+    if not arrays or arrays[0].size == 0:
+        raise DataFormatError(Text("canvas.error_empty"))
+    first = arrays[0]
+    if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays):
+        raise DataFormatError(Text("canvas.error_frames_differ"))
+    return first
+
+
+def _image(pixels: Pixels) -> Pixels:
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8:
+        return pixels
+    return _numbers(pixels)
+
+
+def _numbers(pixels: Pixels) -> Pixels:
+    """Return `(Y, X)` uint8, uint16 or float32 of the same values."""
+    pixels = _flat(pixels)
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind in "iuf":
+        return pixels.astype(np.float32)
+    raise _type_error(pixels)
+
+
+def _mask(pixels: Pixels) -> Pixels:
+    pixels = _flat(pixels)
+    if pixels.dtype.kind not in "biu":
+        raise _type_error(pixels)
+    return (pixels != 0).view(np.uint8)
+
+
+def _labels(pixels: Pixels) -> Pixels:
+    pixels = _flat(pixels)
+    if pixels.dtype.kind not in "biu" or int(pixels.max(initial=0)) > np.iinfo(np.int32).max:
+        raise _type_error(pixels)
+    return pixels.astype(np.int32)
+
+
+def _probability(pixels: Pixels) -> Pixels:
+    """Return `(Y, X)` uint8 or float32; values are not searched for strays, to stay fast."""
+    pixels = _flat(pixels)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32)
+    raise _type_error(pixels)
+
+
+def _flat(pixels: Pixels) -> Pixels:
+    if pixels.ndim != 2:
+        raise DataFormatError(Text("canvas.error_shape", got=" × ".join(map(str, pixels.shape))))
+    return pixels
+
+
+def _points(points: Pixels) -> NDArray[np.float64]:
+    array = np.asarray(points, dtype=np.float64)
+    if array.size == 0:
+        return np.empty((0, 2))
+    if array.ndim != 2 or array.shape[1] != 2 or not np.isfinite(array).all():
+        raise DataFormatError(Text("canvas.error_points", got=" × ".join(map(str, array.shape))))
+    return array
+
+
+def _threshold(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise DataFormatError(Text("canvas.error_threshold", got=value))
+    return float(value)
+
+
+def _type_error(pixels: Pixels) -> DataFormatError:
+    return DataFormatError(Text("canvas.error_type", got=str(pixels.dtype)))

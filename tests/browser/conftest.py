@@ -1,0 +1,119 @@
+"""A Streamlit server of the test's own, and a real browser that looks at it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SCREENSHOTS = ROOT / "screenshots"
+START_TIMEOUT_S = 60
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{url} did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start a script once a session and return its address; everything ends with the session."""
+    running: dict[tuple, tuple[subprocess.Popen, str]] = {}
+
+    def start(script: Path, *, env: dict[str, str] | None = None, theme: str = "") -> str:
+        known = (script, tuple(sorted((env or {}).items())), theme)
+        if known in running:
+            return running[known][1]
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        log = tmp_path_factory.mktemp("server") / "log.txt"
+        command = [sys.executable, "-m", "streamlit", "run", str(script)]
+        command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
+        command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
+        command += ["--server.fileWatcherType", "none"]
+        command += ["--theme.base", theme] if theme else []
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                command, stdout=out, stderr=out, cwd=ROOT, env={**os.environ, **(env or {})}
+            )
+        running[known] = (process, url)
+        wait_until_ready(url, process, log)
+        return url
+
+    yield start
+    for process, _ in running.values():
+        process.terminate()
+    for process, _ in running.values():
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["sync_api.Browser"]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: "sync_api.Browser") -> Iterator["sync_api.Page"]:
+    """A fresh page at 1440 x 900; errors of scripts in it fail the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def screenshot() -> Callable[..., Path]:
+    """Keep a picture of the page, or of one element, under screenshots/ (not committed)."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+
+    def take(target: "sync_api.Page | sync_api.Locator", name: str) -> Path:
+        path = SCREENSHOTS / f"{name}.png"
+        target.screenshot(path=path)
+        return path
+
+    return take
