@@ -29,6 +29,7 @@ from pipelines.core.images_files import (
     Listing,
     Refusal,
     copy_member,
+    file_sha256,
     list_image_files,
     natural_key,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Listing",
     "Refusal",
     "Stack",
+    "file_sha256",
     "list_image_files",
     "natural_key",
     "open_stack",

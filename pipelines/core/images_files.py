@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import stat
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Final
+from typing import Final, Protocol
 
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.text import Text
@@ -151,6 +152,43 @@ def _why_nothing(source: Path, refusals: Sequence[Refusal]) -> Text:
     return Text(f"images.empty_{kind}", file=source.name)
 
 
+def file_sha256(file: ImageFile) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal.
+
+    It is remembered for as long as size and time of the file stay the same, so that a page that
+    asks again does not read the file again.
+    """
+    state = file.path.stat()
+    return _sha256(file, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _sha256(file: ImageFile, size: int, changed_ns: int) -> str:
+    if not file.member:
+        with file.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    sink = _HashSink()
+    copy_member(file, sink)
+    return sink.digest.hexdigest()
+
+
+class _Sink(Protocol):
+    """Take bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+
+class _HashSink:
+    """Take bytes and keep their hash alone."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> None:
+        self.digest.update(data)
+
+
 # --- folders --------------------------------------------------------------------------------
 
 
@@ -206,7 +244,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise DataFormatError(Text("images.zip_broken", file=path.name)) from error
 
 
-def copy_member(file: ImageFile, target: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
+def copy_member(file: ImageFile, target: _Sink, limits: Limits = DEFAULT_LIMITS) -> None:
     """Copy the unpacked bytes of an archive member, at most as many as its header declares.
 
     Raises:

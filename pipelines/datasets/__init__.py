@@ -1,0 +1,51 @@
+"""Data sets as records: where the files lie, what is in them, how they are divided.
+
+Nothing is copied but uploads. A record is one folder below `data/datasets` with `record.json` and
+its split manifests; a run refers to both by their ids.
+"""
+
+from pipelines.datasets.records import (
+    delete_dataset,
+    list_datasets,
+    load_dataset,
+    record_from_json,
+    record_to_json,
+    register,
+    restore_dataset,
+    verify_files,
+)
+from pipelines.datasets.samples import builtin_sample
+from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload
+from pipelines.datasets.splits import (
+    block_split,
+    given_split,
+    group_split,
+    list_splits,
+    load_split,
+    save_split,
+    split_from_json,
+    split_to_json,
+)
+
+__all__ = [
+    "block_split",
+    "builtin_sample",
+    "delete_dataset",
+    "given_split",
+    "group_split",
+    "list_datasets",
+    "list_splits",
+    "load_dataset",
+    "load_split",
+    "new_upload_folder",
+    "record_from_json",
+    "record_to_json",
+    "register",
+    "resolve_source",
+    "restore_dataset",
+    "save_split",
+    "save_upload",
+    "split_from_json",
+    "split_to_json",
+    "verify_files",
+]
