@@ -19,15 +19,16 @@ import torch
 from torch import nn
 
 from pipelines.core.device import autocast
-from pipelines.core.training import Plan, Prefetcher, State, train_step
+from pipelines.core.training import Prefetcher, State, train_step
 from pipelines.tasks.em_membrane.augment import Section
-from pipelines.tasks.em_membrane.model import ModelOptions, build_model
-from pipelines.tasks.em_membrane.train import BatchMaker, TrainOptions, batch_loss
+from pipelines.tasks.em_membrane.config import Config
+from pipelines.tasks.em_membrane.model import build_model
+from pipelines.tasks.em_membrane.train import BatchMaker, batch_loss, plan_of
 
 pytestmark = pytest.mark.benchmark_only
 
 CPU = torch.device("cpu")
-OPTIONS = TrainOptions(model=ModelOptions(num_affinities=8), plan=Plan(max_steps=1000))
+OPTIONS = Config(max_steps=1000)
 ROUNDS, STEPS = 5, 8
 
 
@@ -58,9 +59,9 @@ def _our_steps(state, batches, num_steps):
 
 
 def _ready():
-    model = build_model(OPTIONS.model).to(memory_format=torch.channels_last).train()
+    model = build_model(OPTIONS).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    return model, optimizer, State.begin(build_model(OPTIONS.model), OPTIONS.plan, CPU)
+    return model, optimizer, State.begin(build_model(OPTIONS), plan_of(OPTIONS), CPU)
 
 
 @pytest.mark.parametrize("with_loading", [False, True])
