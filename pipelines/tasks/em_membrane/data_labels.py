@@ -92,7 +92,8 @@ def find_scheme(sections: Sequence[Array]) -> Scheme:
         return Scheme("two", (low + high) / 2, *found)
     if low == 0 and _every_section_has_two(sections):
         return Scheme("two", min(v for v in histogram if v > 0) / 2, *found)  # 0/1 beside 0/255
-    if len(histogram) > 3 and _lies_at_its_ends(histogram, low, high):
+    has_fractions = any(value != int(value) for value in histogram)
+    if has_fractions or (len(histogram) > 3 and _lies_at_its_ends(histogram, low, high)):
         return Scheme("soft", (low + high) / 2, *found)
     return Scheme("cells", 0.0, *found)
 

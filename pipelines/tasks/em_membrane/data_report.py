@@ -327,6 +327,11 @@ def _problems(findings: Findings, items: Sequence[Item]) -> tuple[Problem, ...]:
     remarks = list(findings.remarks)
     if not findings.num_labels:
         remarks.append(Problem("warning", Text("em_data.no_labels")))
+        remarks += [
+            Problem("warning", Text("em_data.image_is_mask", file=unit.image.name), unit.image.name)
+            for unit in findings.units[:_MEASURED_SECTIONS]
+            if looks_like_mask(unit.image.files[0])
+        ]
     if num_labelled == 1:
         remarks.append(Problem("warning", Text("em_data.one_labelled")))
     return (*lost_labels, *findings.lost_images, *remarks)

@@ -223,6 +223,12 @@ def test_a_label_without_its_image(folder):
     assert_reported(folder, "em_data.lonely_label", "bad-labels.tif")
 
 
+def test_a_mask_that_is_given_for_an_image(folder):
+    found = inspect_source(folder / "good-labels.tif", {})
+    (text,) = (p.text for p in found.problems if p.text.id == "em_data.image_is_mask")
+    assert_clear(text, "good-labels.tif")
+
+
 def test_a_single_bad_section_of_a_folder_is_named_and_the_others_stay(tmp_path):
     for index in range(4):
         for name, stack in (("images", IMAGES), ("labels", LABELS)):

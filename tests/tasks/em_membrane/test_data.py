@@ -192,6 +192,14 @@ def test_soft_edges_are_cut_in_the_middle_and_it_is_said(tmp_path):
     assert_holds(open_samples(as_record(found)))
 
 
+def test_labels_that_are_probabilities_are_cut_in_the_middle(tmp_path):
+    soft = np.where(INSIDE, 0.8, 0.1).astype(np.float32)
+    soft[:, ::3] += 0.05
+    found = inspect_source(write_stacks(tmp_path, labels=soft), {})
+    assert found.options["label_kind"] == "soft"
+    assert_holds(open_samples(as_record(found)))
+
+
 def test_numbered_cells_are_inside_and_their_borders_membrane(tmp_path):
     from scipy.ndimage import label
 
