@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -317,7 +318,8 @@ def test_progress_is_told_after_each_section() -> None:
 @pytest.mark.data
 def test_real_labels_score_one_against_themselves_in_a_few_seconds() -> None:
     tifffile = pytest.importorskip("tifffile")
-    path = Path(__file__).resolve().parents[4] / "shared/data/isbi2012/train-labels.tif"
+    folder = Path(os.environ.get("MICROSCOPY_TEST_DATA", "../shared/data"))
+    path = folder / "isbi2012" / "train-labels.tif"
     if not path.is_file():
         pytest.skip(f"the ISBI 2012 labels are not at {path}")
     truth = tifffile.imread(path) > 0
