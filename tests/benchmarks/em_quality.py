@@ -3,8 +3,8 @@
     python -m tests.benchmarks.em_quality --data DIR [--time-limit 600] [--seed 0]
         [--train 0-19] [--score 20-23] [--only best|peer] [--set NAME=VALUE ...]
 
-`DIR` holds `train-volume.tif` and `train-labels.tif`. The preset "best" trains on sections 0-19, one of
-which serves for the curves, within the time limit, and is scored on sections 20-23, which nothing was
+`DIR` holds `train-volume.tif` and `train-labels.tif`. Preset "best" trains on sections 0-19, one
+of them for the curves, within the limit. It is scored on sections 20-23, which nothing was
 tuned to. To try something, hold out sections inside 0-19 instead: `--train 0-14 --score 15-19`.
 
 The peer is a plain U-Net (16 channels, 4 levels, cross entropy, 8 patches of 256 px a step, quarter
