@@ -88,9 +88,8 @@ def measure(
 ) -> dict[str, Any]:
     """Train on some sections and score others."""
     start = time.monotonic()
-    middle = len(train) // 2
-    held = train[middle : middle + config.validation_sections]
-    fitted = train[:middle] + train[middle + config.validation_sections :]
+    num_fitted = len(train) - config.validation_sections  # the last ones, as `Task.split` does
+    fitted, held = train[:num_fitted], train[num_fitted:]
     device = torch.device("cpu")
     trained = train_segmentation(fitted, held, config, device=device, run=_Silent())
     seconds = time.monotonic() - start
