@@ -86,7 +86,7 @@ class Findings:
 def survey(source: Path, options: DataOptions) -> Inspection:
     """Report what stands at a path; see `data.inspect_source`."""
     listing = list_image_files(source)
-    pairing = pair_files(listing.files, _looks_like_mask)
+    pairing = pair_files(listing.files, looks_like_mask)
     findings = _open_all(listing, pairing, options)
     _drop_bad_pixels(findings)
     resolved, facts = _read_labels(findings, options)
@@ -115,7 +115,8 @@ def survey(source: Path, options: DataOptions) -> Inspection:
 # --- opening --------------------------------------------------------------------------------
 
 
-def _looks_like_mask(file: ImageFile) -> bool:
+def looks_like_mask(file: ImageFile) -> bool:
+    """Tell whether the middle section of a file holds exactly two values."""
     try:
         stack = open_stack(file, colour="luminance")
         return int(np.unique(stack[len(stack) // 2]).size) == 2
@@ -326,6 +327,11 @@ def _problems(findings: Findings, items: Sequence[Item]) -> tuple[Problem, ...]:
     remarks = list(findings.remarks)
     if not findings.num_labels:
         remarks.append(Problem("warning", Text("em_data.no_labels")))
+        remarks += [
+            Problem("warning", Text("em_data.image_is_mask", file=unit.image.name), unit.image.name)
+            for unit in findings.units[:_MEASURED_SECTIONS]
+            if looks_like_mask(unit.image.files[0])
+        ]
     if num_labelled == 1:
         remarks.append(Problem("warning", Text("em_data.one_labelled")))
     return (*lost_labels, *findings.lost_images, *remarks)
