@@ -245,6 +245,14 @@ def test_a_folded_normalisation_changes_nothing_but_speed() -> None:
         np.testing.assert_allclose(folded(batch).numpy(), model(batch).numpy(), atol=1e-5)
 
 
+def test_a_block_that_uses_its_layers_in_another_order_is_not_folded() -> None:
+    class Backwards(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self[0](self[1](x))
+
+    assert fold_batch_norm(Backwards(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)).eval()) == 0
+
+
 def test_the_callers_model_is_left_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)).train()
     before = copy.deepcopy(model.state_dict())

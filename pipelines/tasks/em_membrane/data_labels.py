@@ -7,6 +7,7 @@ and `inside_mask` applies both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -85,7 +86,8 @@ def find_scheme(sections: Sequence[Array]) -> Scheme:
     for section in sections:
         values, counts = np.unique(label_values(section), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            histogram[float(value)] = histogram.get(float(value), 0) + count
+            if math.isfinite(value):
+                histogram[float(value)] = histogram.get(float(value), 0) + count
     low, high = min(histogram), max(histogram)
     found = (low, high), len(histogram)
     if len(histogram) <= 2:

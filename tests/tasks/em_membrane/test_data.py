@@ -253,9 +253,10 @@ def test_16_bit_sections_are_scaled_alike_over_the_stack(tmp_path):
 
 
 def test_the_pixel_size_of_the_file_is_used_unless_one_is_given(tmp_path):
-    from pipelines.tasks.em_membrane.fake import write_sample
-
-    write_sample(tmp_path)
+    metadata = {"axes": "ZYX", "unit": "micron"}
+    for name, stack in (("train-volume", IMAGES), ("train-labels", LABELS)):
+        path = tmp_path / f"{name}.tif"
+        imwrite(path, stack, imagej=True, resolution=(250, 250), metadata=metadata)
     assert opened(tmp_path)[0].meta["pixel_size_nm"] == 4.0
     assert opened(tmp_path, pixel_size_nm=5.5)[0].meta["pixel_size_nm"] == 5.5
 
