@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.charts import curve_figure, histogram_figure
+from dashboard.charts import curve_figure, histogram_figure, scatter_figure
 from dashboard.palette import colour
 from dashboard.words import language, number, say, tr
 from pipelines import views
@@ -67,6 +67,13 @@ def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(curve_figure(view), view, key)
     _draw_source(view, key, lambda: _curves_csv(view))
+
+
+@draw.register
+def _(view: views.ScatterView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(scatter_figure(view), view, key)
+    _draw_source(view)
 
 
 @draw.register
@@ -246,9 +253,7 @@ def _draw_title(view: views.View) -> None:
     st.markdown(f"**{say(view.title)}**")
 
 
-def _draw_source(
-    view: views.View, key: str = "", table: Callable[[], bytes] | None = None
-) -> None:
+def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | None = None) -> None:
     if view.source is None and table is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -305,5 +310,3 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 
 def _content(made: bytes | Path) -> bytes:
     return made if isinstance(made, bytes) else made.read_bytes()
-
-

@@ -93,7 +93,7 @@ def change_colour(pixels: Pixels, settings: Augmentation, rng: np.random.Generat
     if rng.random() < settings.grey:
         changed = np.repeat(changed.mean(axis=2, keepdims=True), 3, axis=2)
     changed[pixels.max(axis=2) < 3] = 0  # a mask around a cell is no stain
-    return changed.astype(np.uint8)
+    return np.asarray(changed, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def fit_linear(
         strength: Inverse of the penalty on the weights (scikit-learn's C).
         balanced: Whether all classes weigh the same.
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread < 1e-6, 1.0, spread)

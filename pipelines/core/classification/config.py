@@ -38,6 +38,7 @@ class ClassificationConfig:
     split_by: str = option("group", choices=("group", "random"), group="data", expert=True)
     fold: int = option(0, low=0, high=5, group="data", expert=True)
     allow_leak: bool = option(False, group="data", expert=True)
+    score_test: bool = option(False, group="data", expert=True)
     epochs: int = option(40, low=1, high=1000, group="training")
     time_limit_s: float = option(0.0, low=0.0, high=1e6, unit="s", group="training")
     batch_size: int = option(32, low=2, high=1024, group="training", expert=True)

@@ -8,6 +8,7 @@ picture is measured whole.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -57,7 +58,7 @@ def find_object(pixels: Pixels) -> Mask:
     return _largest(opened if opened.any() else closed)
 
 
-def _largest(mask: NDArray[np.uint8]) -> Mask:
+def _largest(mask: NDArray[Any]) -> Mask:
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
@@ -135,7 +136,7 @@ def _rings(pixels: Pixels, distance: Floats) -> dict[str, float]:
     for index in range(3):
         channel = pixels[..., index].astype(np.float32)
         whole = max(float(channel[distance > 0].mean()), 1.0)
-        for number, (low, high) in enumerate(zip(_RINGS, _RINGS[1:])):
+        for number, (low, high) in enumerate(pairwise(_RINGS)):
             ring = (depth > low) & (depth <= high)
             mean = float(channel[ring].mean()) / whole if ring.any() else 1.0
             numbers[f"ring_{index}_{number}"] = mean
@@ -176,12 +177,16 @@ def _patterns(grey: NDArray[np.uint8], inside: Mask) -> dict[str, float]:
             continue
         core = grey[radius:-radius, radius:-radius]
         around = [
-            grey[radius + dy : grey.shape[0] - radius + dy, radius + dx : grey.shape[1] - radius + dx]
+            grey[
+                radius + dy : grey.shape[0] - radius + dy, radius + dx : grey.shape[1] - radius + dx
+            ]
             for dy, dx in _circle(radius)
         ]
         bits = np.stack([a >= core for a in around])
         changes = (bits != np.roll(bits, 1, axis=0)).sum(axis=0)
-        pattern = np.where(changes <= 2, bits.sum(axis=0), 9)[inside[radius:-radius, radius:-radius]]
+        pattern = np.where(changes <= 2, bits.sum(axis=0), 9)[
+            inside[radius:-radius, radius:-radius]
+        ]
         shares = np.bincount(pattern, minlength=10) / max(pattern.size, 1)
         numbers |= {f"pattern_{radius}_{i}": float(s) for i, s in enumerate(shares)}
     return numbers
@@ -192,7 +197,7 @@ def _circle(radius: int) -> list[tuple[int, int]]:
     return [(0, r), (d, d), (r, 0), (d, -d), (0, -r), (-d, -d), (-r, 0), (-d, d)]
 
 
-def _moment(values: Floats, order: int) -> float:
+def _moment(values: NDArray[Any], order: int) -> float:
     spread = float(values.std())
     if spread < 1e-6:
         return 0.0

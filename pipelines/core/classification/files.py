@@ -52,7 +52,12 @@ def write_table(path: Path, predictions: Sequence[Prediction], classes: Sequence
             odds = prediction.values["probabilities"]
             best = int(np.argmax(odds))
             writer.writerow(
-                [prediction.item_id, classes[best], f"{odds[best]:.6f}", *(f"{p:.6f}" for p in odds)]
+                [
+                    prediction.item_id,
+                    classes[best],
+                    f"{odds[best]:.6f}",
+                    *(f"{p:.6f}" for p in odds),
+                ]
             )
 
 

@@ -149,9 +149,7 @@ def binary_labels(
     return found, [Problem("error", text, table)]
 
 
-def match_ids(
-    entries: Sequence[Entry], known: Mapping[str, object], table: str
-) -> list[Problem]:
+def match_ids(entries: Sequence[Entry], known: Mapping[str, object], table: str) -> list[Problem]:
     """Compare the ids of a table with the pictures that it should describe.
 
     An error when not one fits; warnings with counts and examples else.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import Array
-from pipelines.core.classification.images import Entry, Pixels, PictureReader, fit_square, stem_of
+from pipelines.core.classification.images import Entry, PictureReader, Pixels, fit_square, stem_of
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 

@@ -1,8 +1,8 @@
 """The networks: a small one that knows the symmetry of the plane, and timm's by name.
 
 A patch of tissue and a cell have no up: turned by a quarter or mirrored they are the same. The
-`SymmetricNet` builds this in (group convolutions of Cohen and Welling 2016 over the eight symmetries
-of the square), so that it need not learn each structure eight times.
+`SymmetricNet` builds this in (group convolutions of Cohen and Welling 2016 over the eight
+symmetries of the square), so that it need not learn each structure eight times.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own pages use
 from torch import Tensor, nn
 
 from pipelines.errors import ConfigError
@@ -118,12 +118,12 @@ class GroupConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        turned = symmetries(self.weight.unflatten(1, (-1, NUM_SYMMETRIES)))
+        out, num_in, size, _ = self.weight.shape
+        turned = symmetries(self.weight.view(out, -1, NUM_SYMMETRIES, size, size))
         kernels = torch.stack(
             [turned[g][:, :, self.relative[g]] for g in range(NUM_SYMMETRIES)], 1
         )  # (O, 8, I, 8, k, k)
-        out, _, num_in, _, size, _ = kernels.shape
-        flat = kernels.reshape(out * NUM_SYMMETRIES, num_in * NUM_SYMMETRIES, size, size)
+        flat = kernels.reshape(out * NUM_SYMMETRIES, num_in, size, size)
         flat = flat.contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, flat, padding=size // 2)
 
@@ -222,7 +222,8 @@ class SymmetricNet(Classifier):
 
     @staticmethod
     def _pool(maps: Tensor) -> Tensor:
-        return maps.mean((2, 3)).unflatten(1, (-1, NUM_SYMMETRIES)).mean(2)
+        means = maps.mean((2, 3))
+        return means.view(len(means), -1, NUM_SYMMETRIES).mean(2)
 
 
 # --- timm -----------------------------------------------------------------------------------------
@@ -338,9 +339,7 @@ def _create(name: str, plan: NetworkPlan, *, is_pretrained: bool) -> Any:
 
     kwargs: dict[str, Any] = {"num_classes": plan.num_classes, "drop_rate": plan.dropout}
     try:
-        return timm.create_model(
-            name, pretrained=is_pretrained, img_size=plan.image_px, **kwargs
-        )
+        return timm.create_model(name, pretrained=is_pretrained, img_size=plan.image_px, **kwargs)
     except TypeError:  # a convolutional one takes any size and no such argument
         return timm.create_model(name, pretrained=is_pretrained, **kwargs)
     except (AssertionError, ValueError) as error:
@@ -352,7 +351,7 @@ def _try_out(model: TimmClassifier, name: str, plan: NetworkPlan) -> None:
         with torch.no_grad():
             picture = torch.zeros(2, 3, plan.image_px, plan.image_px)
             shape = model.eval()(picture).shape
-    except Exception as error:  # noqa: BLE001 - whatever a foreign model does with a wrong size
+    except Exception as error:
         raise _refusal(name, plan, error) from error
     if tuple(shape) != (2, plan.num_classes):
         raise _refusal(name, plan, ValueError(f"output {tuple(shape)}"))
@@ -392,16 +391,22 @@ def grad_cam(network: Classifier, pictures: Tensor, class_index: int | None = No
         )  # fmt: skip
         total = logits.gather(1, chosen[:, None]).sum()
         (gradient,) = torch.autograd.grad(total, maps)
-    maps, gradient = _as_grid(maps.detach().float()), _as_grid(gradient.float())
+    depth = getattr(network, "num_features", maps.shape[1])
+    maps, gradient = (_as_grid(t.float(), depth) for t in (maps.detach(), gradient))
     weights = gradient.mean((2, 3), keepdim=True)
     cam = F.relu((weights * maps).sum(1))
     return cam / cam.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
-def _as_grid(maps: Tensor) -> Tensor:
-    """Lay tokens `(B, N, K)` (a class token in front left out) on their square, `(B, K, h, w)`."""
+def _as_grid(maps: Tensor, depth: int) -> Tensor:
+    """Bring maps to `(B, K, h, w)`.
+
+    Tokens `(B, N, K)` are laid on their square, a class token in front left out; some models put
+    their `depth` channels last.
+    """
     if maps.ndim == 4:
-        return maps if maps.shape[1] >= maps.shape[-1] else maps.permute(0, 3, 1, 2)
+        is_last = maps.shape[-1] == depth != maps.shape[1]
+        return maps.permute(0, 3, 1, 2) if is_last else maps
     side = int(maps.shape[1] ** 0.5)
     tokens = maps[:, maps.shape[1] - side**2 :]
-    return tokens.transpose(1, 2).unflatten(2, (side, side))
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)

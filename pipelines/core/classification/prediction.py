@@ -144,9 +144,7 @@ def _answers_of(
     model: Model, batch: Sequence[Pixels | None], *, has_flips: bool, has_cams: bool
 ) -> Iterator[tuple[Answer, int] | None]:
     readable = [p for p in batch if p is not None]
-    answer = (
-        model.answer(readable, has_flips=has_flips, has_cams=has_cams) if readable else None
-    )
+    answer = model.answer(readable, has_flips=has_flips, has_cams=has_cams) if readable else None
     place = 0
     for pixels in batch:
         if pixels is None or answer is None:
@@ -177,7 +175,7 @@ class Memory:
     def nearest(self, features: Array, count: int = NEAREST) -> Array:
         """Return `(B, count)` item ids, the most similar first (cosine of scaled features)."""
         likeness = self._unit(features) @ self._known.T
-        return cast("Array", self.ids[np.argsort(-likeness, axis=1)[:, :count]])
+        return np.asarray(self.ids[np.argsort(-likeness, axis=1)[:, :count]])
 
     def _unit(self, features: Array) -> Array:
         scaled = (features - self._mean) / self._spread

@@ -58,9 +58,7 @@ def joined_groups(
     return [root(name) for name in own]
 
 
-def divide(
-    pictures: Divisible, config: ClassificationConfig
-) -> tuple[list[str], list[str]]:
+def divide(pictures: Divisible, config: ClassificationConfig) -> tuple[list[str], list[str]]:
     """Return the ids that train and those that validate.
 
     Groups go to one side as a whole, class by class, so that both sides have the classes in like

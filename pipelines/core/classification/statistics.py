@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def make_rows(
 
 def truth_of(rows: ItemStatistics) -> Ints:
     """Return the true class of each row, `(N,)`."""
-    return rows.columns[TRUTH]
+    return np.asarray(rows.columns[TRUTH], np.int64)
 
 
 def probabilities_of(rows: ItemStatistics) -> Floats:
@@ -108,7 +108,7 @@ def matrix_scores(matrix: Ints) -> dict[str, float]:
     right = np.diag(matrix).astype(float)
     of_truth, of_decision = matrix.sum(axis=1), matrix.sum(axis=0)
     recalls = [r / n for r, n in zip(right, of_truth, strict=True) if n]
-    f1 = [2 * r / (t + d) if t + d else 0.0 for r, t, d in zip(right, of_truth, of_decision)]
+    f1 = [2 * r / (t + d) if t + d else 0.0 for r, t, d in zip(right, of_truth, of_decision, strict=True)]
     is_binary = len(matrix) == 2
     return {
         "accuracy": _ratio(right.sum(), total),
@@ -136,7 +136,7 @@ def mid_ranks(scores: Floats) -> Floats:
     """Return ranks from 1 on; equal scores share the middle of their ranks."""
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    return cast("Floats", (last - (counts - 1) / 2)[inverse])
+    return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
 def multiclass_auc(truth: Ints, probabilities: Floats) -> float:
@@ -381,7 +381,7 @@ def temper(probabilities: Floats, temperature: float) -> Floats:
     """Return `(N, C)` probabilities at another temperature; the order of the items stays."""
     logits = np.log(np.clip(probabilities, 1e-7, 1)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return cast("Floats", powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def log_loss(truth: Ints, probabilities: Floats) -> float:

@@ -29,7 +29,7 @@ from pipelines.contract import (
 )
 from pipelines.core.classification import files, leakage, splits, statistics
 from pipelines.core.classification.config import PRESETS, ClassificationConfig
-from pipelines.core.classification.images import LazyPicture
+from pipelines.core.classification.images import LazyPicture, Source, stem_of
 from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
 from pipelines.core.classification.labels import (
     UNKNOWN,
@@ -39,7 +39,6 @@ from pipelines.core.classification.labels import (
     parse_table,
     values_by_id,
 )
-from pipelines.core.classification.images import Source, stem_of
 from pipelines.errors import ConfigError, DataFormatError
 from pipelines.text import Text
 
@@ -110,7 +109,7 @@ class ImageClassification(Task):
             ConfigError: A leak that nobody allowed, or a validation part without items.
         """
         index = self.index_of(record)
-        parts = self._parts(index, config)
+        parts = self.split_parts(index, config)
         report = leak_report(index, parts)
         method = f"{config.split_by} share={config.validation_share:g} fold={config.fold}"
         if not report.is_clean:
@@ -122,7 +121,7 @@ class ImageClassification(Task):
             method += " groups-unknown"
         return splits.manifest(record, method, config.seed, parts)
 
-    def _parts(self, index: Index, config: ClassificationConfig) -> dict[Part, list[str]]:
+    def split_parts(self, index: Index, config: ClassificationConfig) -> dict[Part, list[str]]:
         """Return the parts: as the layout gives them, else drawn."""
         tags, names = index.labels.tags, [e.name for e in index.source.entries]
         rows = splits.labelled_rows(index.labels)
@@ -141,7 +140,8 @@ class ImageClassification(Task):
         train, validation = splits.divide(pictures, config)
         if given["validation"]:
             train, validation = train + validation, given["validation"]
-        return {"train": train, "validation": validation, "test": given["test"]}
+        test = given["test"] if config.score_test else []
+        return {"train": train, "validation": validation, "test": test}
 
     @staticmethod
     def _free_rows(
@@ -199,9 +199,7 @@ class ImageClassification(Task):
         """Open labels for items: of a CSV, or of a data set, matched by path or by file name."""
         labels = self._truths_of(source)
         by_stem = {stem_of(name): label for name, label in labels.items()}
-        found = {
-            i: labels.get(i, by_stem.get(stem_of(i), UNKNOWN)) for i in item_ids
-        }
+        found = {i: labels.get(i, by_stem.get(stem_of(i), UNKNOWN)) for i in item_ids}
         truths = {i: label for i, label in found.items() if label != UNKNOWN}
         if source.suffix.lower() == ".csv":
             files.refuse_gaps(labels, item_ids, source.name)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own pages use
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -255,7 +255,7 @@ class EpochOrder:
             return rng.choice(self._count, self._size, p=self._shares)
         epoch, place = divmod(step, max(1, self._count // self._size))
         order = np.random.default_rng((self._seed, 2, epoch)).permutation(self._count)
-        return order[place * self._size : (place + 1) * self._size]
+        return cast("Array", order[place * self._size : (place + 1) * self._size])
 
 
 def _equal_group_shares(pictures: PictureSet) -> Array:
@@ -265,9 +265,7 @@ def _equal_group_shares(pictures: PictureSet) -> Array:
     shares = np.zeros(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        names, inverse, counts = np.unique(
-            groups[members], return_inverse=True, return_counts=True
-        )
+        names, inverse, counts = np.unique(groups[members], return_inverse=True, return_counts=True)
         # the square root: a subject of five cells must not weigh as much as one of fifty
         weights = np.sqrt(counts) / counts
         shares[members] = weights[inverse] / np.sqrt(counts).sum()
@@ -307,7 +305,7 @@ def class_weights(labels: Array, num_classes: int) -> Tensor:
 def freeze_backbone(network: Classifier) -> None:
     """Leave only the last linear layer trainable."""
     for parameter in network.parameters():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     for module in list(network.modules())[::-1]:
         if isinstance(module, nn.Linear):
             module.requires_grad_(requires_grad=True)

@@ -60,7 +60,7 @@ def sample_ids(source: Source) -> list[str]:
 def _label_table(source: Source) -> str | None:
     named = [t for t in source.tables if PurePosixPath(t).name == "train_labels.csv"]
     others = [t for t in source.tables if not t.endswith("sample_submission.csv")]
-    return (named or others or [None])[0]
+    return next(iter(named or others), None)
 
 
 def _kaggle(source: Source, name: str) -> Labels:

@@ -23,9 +23,7 @@ NUM_TRAIN: Final = 240
 NUM_TEST: Final = 40
 
 
-def make_patches(
-    count: int, rng: np.random.Generator
-) -> tuple[list[Pixels], NDArray[np.int64]]:
+def make_patches(count: int, rng: np.random.Generator) -> tuple[list[Pixels], NDArray[np.int64]]:
     """Generate patches, every second one with tumour in its central 32 x 32 px.
 
     Returns:
@@ -71,7 +69,7 @@ def _draw(has_tumour: bool, rng: np.random.Generator) -> Pixels:  # noqa: FBT001
     density = strength[0] * haematoxylin[..., None] * _HAEMATOXYLIN
     density = density + strength[1] * np.maximum(eosin, 0)[..., None] * _EOSIN
     noise = rng.normal(0, 3.0, (SIDE_PX, SIDE_PX, 3))
-    return np.clip(245 * np.exp(-density) + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(245 * np.exp(-density) + noise, 0, 255), np.uint8)
 
 
 def _nucleus(

@@ -101,9 +101,7 @@ class OwnImages(ImageClassification):
         ]
 
 
-def _column(
-    table: object, options: Options, name: str, usual: tuple[str, ...]
-) -> str | None:
+def _column(table: object, options: Options, name: str, usual: tuple[str, ...]) -> str | None:
     from pipelines.core.classification.labels import Table
 
     assert isinstance(table, Table)

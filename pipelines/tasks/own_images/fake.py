@@ -15,9 +15,7 @@ SIDE_PX: Final = 128
 NUM_PICTURES: Final = 150
 
 
-def make_pictures(
-    count: int, rng: np.random.Generator
-) -> tuple[list[Pixels], NDArray[np.int64]]:
+def make_pictures(count: int, rng: np.random.Generator) -> tuple[list[Pixels], NDArray[np.int64]]:
     """Generate pictures of the three classes in turn: `(128, 128, 3)` uint8 and labels."""
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)
     return [_draw(CLASSES[label], rng) for label in labels], labels
@@ -51,4 +49,4 @@ def _draw(kind: str, rng: np.random.Generator) -> Pixels:
     ground = np.array([236, 236, 230]) + rng.normal(0, 4, 3)
     picture = ground + inside[..., None] * (colour - ground)
     picture = picture + rng.normal(0, 6, (SIDE_PX, SIDE_PX, 1))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
