@@ -30,6 +30,8 @@ def write(
     """Write what passes by once it has all passed: a table for people, arrays for the pages."""
     kept: list[Prediction] = []
     for prediction in predictions:
+        if "classes" in prediction.values:  # the model's own names, whatever the data are called
+            classes = prediction.values["classes"].tolist()
         slim = prediction
         if len(kept) >= MOST_EXPLAINED:
             only = {"probabilities": prediction.values["probabilities"]}
@@ -97,7 +99,7 @@ def check_submission(text: str, wanted: Sequence[str], name: str) -> list[Text]:
         problems.append(
             Text("classes.submission_foreign", file=name, ids=foreign[:3], n=len(foreign))
         )
-    if wanted and not missing and not foreign and ids != list(wanted):
+    if wanted and not problems and ids != list(wanted):
         problems.append(Text("classes.submission_order", file=name))
     wrong = [row for row in table.rows if not _is_share(row["label"])]
     if wrong:
@@ -154,6 +156,7 @@ def _read_arrays(path: Path) -> dict[str, Prediction]:
             arrays = {name: file[name] for name in file.files}
         places = {name: i for i, name in enumerate(arrays["rich_id"].tolist())}
         extra = {n: arrays[n] for n in ("features", "cam", "nearest") if n in arrays}
+        classes = np.array(json.loads(str(arrays["classes"][0])))
         triples = zip(
             arrays["item_id"].tolist(), arrays["group"].tolist(), arrays["probabilities"],
             strict=True,
@@ -162,7 +165,8 @@ def _read_arrays(path: Path) -> dict[str, Prediction]:
         for item_id, group, odds in triples:
             place = places.get(item_id)
             rich = {} if place is None else {n: values[place] for n, values in extra.items()}
-            found[item_id] = Prediction(item_id, group, {"probabilities": odds, **rich})
+            values = {"probabilities": odds, "classes": classes, **rich}
+            found[item_id] = Prediction(item_id, group, values)
         return found
     except (OSError, ValueError, KeyError) as error:
         raise DataFormatError(Text("classes.damaged", file=path.name)) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -86,12 +86,16 @@ class Placed:
         entries: The pictures.
         parts: Part of each, "" for none.
         groups: Group of each, "" when unknown.
+        has_groups: Whether any group is known.
+        has_ids: Whether a file name names one picture wherever it stands; pictures in class
+            folders are often just numbered.
     """
 
     entries: Sequence[Entry]
     parts: Sequence[str]
     groups: Sequence[str]
-    has_groups: bool = field(default=True)
+    has_groups: bool = True
+    has_ids: bool = True
 
 
 def find_leaks(
@@ -119,7 +123,8 @@ def find_leaks(
         for a, b in near_copies(hashes):
             if (a, b) not in seen and _are_apart(a, b, placed):
                 leaks.append(_leak("near", a, b, placed))
-    leaks += _ids_in_two_parts(placed)
+    if placed.has_ids:
+        leaks += _ids_in_two_parts(placed)
     return LeakReport(tuple(leaks), within, placed.has_groups, hashes is not None)
 
 

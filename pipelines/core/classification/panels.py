@@ -135,7 +135,7 @@ def sample_wall(
 ) -> list[View]:
     """Show pictures of each class, drawn at random."""
     index = _index(task, context)
-    classes = task.class_names(_record(context))
+    classes = _classes(task, context)
     rng = np.random.default_rng(controls.wall_seed)
     views: list[View] = []
     for number in [*range(len(classes)), UNKNOWN]:
@@ -160,7 +160,7 @@ def picture_viewer(task: ImageClassification, context: PanelContext, controls: N
     box = _box(task, pixels)
     if box is not None:
         layers.append(GridLayer((box,), Text("classes_panel.picture.box")))
-    name = _class_name(task.class_names(_record(context)), _truth(sample))
+    name = _class_name(_classes(task, context), _truth(sample))
     title = Text("classes_panel.picture.title", item=sample.item_id, name=name)
     return [ImageView(title, (Pane(name, tuple(layers)),), unit="px")]
 
@@ -186,7 +186,7 @@ def _rectangle(top: float, left: float, bottom: float, right: float) -> Array:
 def class_balance(task: ImageClassification, context: PanelContext, controls: None) -> list[View]:
     """Count pictures and groups of each class, and show how bright the pictures are."""
     index = _index(task, context)
-    classes = task.class_names(_record(context))
+    classes = _classes(task, context)
     counts = Counter(tag.label for tag in index.labels.tags)
     total = max(1, sum(counts[i] for i in range(len(classes))))
     rows: list[tuple[Any, ...]] = []
@@ -268,7 +268,7 @@ def explanation(task: ImageClassification, context: PanelContext, controls: None
     if prediction is None:
         return [TextView(Text("classes_panel.why.none"), tone="info")]
     record = _record(context)
-    classes, odds = task.class_names(record), prediction.values["probabilities"]
+    classes, odds = _classes(task, context), prediction.values["probabilities"]
     best = int(np.argmax(odds))
     title = Text("classes_panel.why.title", name=classes[best], share=float(odds[best]))
     figures = tuple(Figure(verbatim(n), float(p)) for n, p in zip(classes, odds, strict=True))
@@ -304,7 +304,7 @@ def _cam_view(pixels: Pixels, cam: Array, name: str) -> ImageView:
 def curves(task: ImageClassification, context: PanelContext, controls: CostControls) -> list[View]:
     """Draw ROC and precision-recall with bands, and the figures at the threshold."""
     rows = _rows(context)
-    classes = task.class_names(_record(context))
+    classes = _classes(task, context)
     if len(classes) != 2:
         return [_figures(task, context, rows)]
     source = _source(rows)
@@ -399,7 +399,7 @@ def _figures(task: ImageClassification, context: PanelContext, rows: ItemStatist
 def matrix(task: ImageClassification, context: PanelContext, controls: CellControls) -> list[View]:
     """Show the confusion matrix at the threshold, and the pictures of one cell, worst first."""
     rows, record = _rows(context), _record(context)
-    classes = task.class_names(record)
+    classes = _classes(task, context)
     truth, odds = statistics.truth_of(rows), statistics.probabilities_of(rows)
     decided = statistics.decide(odds, _threshold(context))
     counts = statistics.confusion(truth, decided, len(classes))
@@ -422,7 +422,9 @@ def matrix(task: ImageClassification, context: PanelContext, controls: CellContr
         return [table, TextView(title, tone="info")]
     index = task.index_of(record)
     names = [str(i) for i in rows.columns["item_id"][order]]
-    kept = [(n, float(p)) for n, p in zip(names, odds[order, row], strict=True) if n in index.places]
+    kept = [
+        (n, float(p)) for n, p in zip(names, odds[order, row], strict=True) if n in index.places
+    ]
     pictures = tuple(_tile(index, index.places[n]) for n, _ in kept)
     captions = tuple(
         Text("classes_panel.matrix.caption", item=n.rsplit("/", 1)[-1], share=p) for n, p in kept
@@ -466,7 +468,7 @@ def feature_map(
     if len(names) < 5:
         return [TextView(Text("classes_panel.map.too_few"), tone="info")]
     layout = _layout(tuple(names), context, controls, index)
-    classes = task.class_names(record)
+    classes = _classes(task, context)
     series, labels = _series(controls.colour_by, names, context, index, classes, layout[1])
     plane, clusters, scores = layout
     view = ScatterView(
@@ -558,6 +560,16 @@ _LOSSES: Final = (0.1, 0.7, 2.0)
 def _record(context: PanelContext) -> Any:  # DatasetRecord; every panel here needs a data set
     assert context.record is not None
     return context.record
+
+
+def _classes(task: ImageClassification, context: PanelContext) -> tuple[str, ...]:
+    """Return the classes of the predictions where there are some, else those of the data."""
+    for item_id in context.predictions:
+        values = context.predictions[item_id].values
+        if "classes" in values:
+            return tuple(values["classes"].tolist())
+        break
+    return task.class_names(_record(context))
 
 
 def _index(task: ImageClassification, context: PanelContext) -> Index:

@@ -70,7 +70,8 @@ def divide(pictures: Divisible, config: ClassificationConfig) -> tuple[list[str]
     rng = np.random.default_rng(config.seed)
     held: set[str] = set()
     for members in _groups_by_class(names, pictures.labels).values():
-        order = [list(members)[i] for i in rng.permutation(len(members))]
+        listed = list(members)
+        order = [listed[i] for i in rng.permutation(len(listed))]
         held |= _held_groups(order, members, config)
     validation = [pictures.ids[i] for i in range(count) if names[i] in held]
     train = [pictures.ids[i] for i in range(count) if names[i] not in held]

@@ -108,7 +108,10 @@ def matrix_scores(matrix: Ints) -> dict[str, float]:
     right = np.diag(matrix).astype(float)
     of_truth, of_decision = matrix.sum(axis=1), matrix.sum(axis=0)
     recalls = [r / n for r, n in zip(right, of_truth, strict=True) if n]
-    f1 = [2 * r / (t + d) if t + d else 0.0 for r, t, d in zip(right, of_truth, of_decision, strict=True)]
+    f1 = [
+        2 * r / (t + d) if t + d else 0.0
+        for r, t, d in zip(right, of_truth, of_decision, strict=True)
+    ]
     is_binary = len(matrix) == 2
     return {
         "accuracy": _ratio(right.sum(), total),

@@ -322,6 +322,7 @@ def leak_report(
         [part_of.get(e.name, "") for e in entries],
         [tag.group for tag in index.labels.tags],
         index.labels.has_groups,
+        index.labels.layout != "folders",
     )
     return leakage.find_leaks(placed, index.reader, hashes)
 

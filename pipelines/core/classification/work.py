@@ -168,12 +168,27 @@ def predict(
     )
     for index, found in enumerate(answers):
         item = samples[index]
+        _check_classes(item, model)
         if found is None:
             run.note(Text("classes.not_predicted", file=item.item_id))
             values = {"probabilities": _shares(model)}
         else:
             values = _values(*found, memory)
+        values["classes"] = np.array(model.classes)
         yield Prediction(item.item_id, item.group, values)
+
+
+def _check_classes(sample: Sample, model: Model) -> None:
+    """Refuse labelled pictures of other classes: their numbers would mean something else.
+
+    Raises:
+        DataFormatError: The classes differ.
+    """
+    names = tuple(sample.meta["classes"])
+    if sample.truth is not None and names != model.classes:
+        raise DataFormatError(
+            Text("classes.other_classes", got=", ".join(names), wanted=", ".join(model.classes))
+        )
 
 
 def _values(answer: Any, place: int, memory: Any) -> dict[str, Array]:

@@ -83,4 +83,4 @@ def _kaggle(source: Source, name: str) -> Labels:
 
 
 def _part(name: str) -> Part | None:
-    return "test" if "test" in PurePosixPath(name).parts[:-1] else None
+    return "test" if "test" in name.split("/")[:-1] else None

@@ -30,9 +30,7 @@ def test_area_and_curves_with_ties_are_those_of_scikit_learn(seed):
     assert st.average_precision(truth == 1, odds[:, 1]) == pytest.approx(
         reference.average_precision_score(truth, odds[:, 1]), abs=1e-12
     )
-    false_alarms, hits, thresholds = reference.roc_curve(
-        truth, odds[:, 1], drop_intermediate=False
-    )
+    false_alarms, hits, thresholds = reference.roc_curve(truth, odds[:, 1], drop_intermediate=False)
     counts = st.sweep(truth == 1, odds[:, 1])
     np.testing.assert_allclose(counts.false_alarms, false_alarms)
     np.testing.assert_allclose(counts.sensitivity, hits)
