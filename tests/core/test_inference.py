@@ -266,3 +266,15 @@ def test_an_image_of_other_axes_is_refused() -> None:
     with pytest.raises(DataFormatError, match="16 x 16"):
         list(predict_images(nn.Identity(), [np.zeros((16, 16), np.float32)], _options((8, 8)),
                             device=CPU))  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_predicts_what_the_cpu_predicts() -> None:
+    model, images = _convolution(), _images((40, 56), (16, 16))
+    options = _options((32, 32), symmetries="all")
+    on_gpu = predict_images(model, images, options, device=torch.device("cuda"))
+    on_cpu = predict_images(model, images, options, device=CPU)
+    for found, expected in zip(on_gpu, on_cpu, strict=True):
+        # TF32 products carry 10 bits of mantissa
+        np.testing.assert_allclose(found, expected, atol=5e-3)
