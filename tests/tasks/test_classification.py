@@ -279,7 +279,8 @@ def test_an_unreadable_picture_is_predicted_by_the_class_shares_with_a_note(home
 def test_panels_and_data_reports_do_not_load_torch():
     code = (
         "import sys; from pipelines.registry import get_task\n"
-        f"for n in {TASKS!r}:\n    t = get_task(n); t.panels(); t.fake_samples(2, 0); t.commands()\n"
+        f"for n in {TASKS!r}:\n"
+        "    t = get_task(n); t.panels(); t.fake_samples(2, 0); t.commands()\n"
         "    t.estimate_seconds(t.config_type(), 'cpu')\n"
         "assert 'torch' not in sys.modules, 'torch'"
     )

@@ -76,7 +76,7 @@ def cluster(features: Array, how: Clustering, number: int, seed: int = 0) -> Arr
 
         model = GaussianMixture(number, covariance_type="diag", random_state=seed, reg_covar=1e-3)
         return cast("Array", model.fit_predict(reduced.astype(np.float64)))
-    from sklearn.cluster import HDBSCAN  # type: ignore[import-untyped]
+    from sklearn.cluster import HDBSCAN
 
     size = max(5, len(features) // 50)
     return cast("Array", HDBSCAN(min_cluster_size=size, copy=True).fit_predict(reduced))

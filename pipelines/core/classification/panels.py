@@ -460,7 +460,7 @@ def feature_map(
     task: ImageClassification, context: PanelContext, controls: MapControls
 ) -> list[View]:
     """Lay the pictures out by the model's features, and say what the clusters agree with."""
-    record, index = _record(context), _index(task, context)
+    index = _index(task, context)
     names = [
         i for i in context.predictions
         if "features" in context.predictions[i].values and i in index.places

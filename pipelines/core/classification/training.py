@@ -270,7 +270,7 @@ def _equal_group_shares(pictures: PictureSet) -> Array:
         weights = np.sqrt(counts) / counts
         shares[members] = weights[inverse] / np.sqrt(counts).sum()
         del names
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
 def one_hot(labels: Array, num_classes: int, smoothing: float) -> Array:
