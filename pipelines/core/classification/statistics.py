@@ -70,7 +70,7 @@ def decide(probabilities: Floats, threshold: float) -> Ints:
     """
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= threshold).astype(np.int64)
-        return np.asarray(probabilities.argmax(axis=1).astype(np.int64))
+    return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
 def confusion(truth: Ints, decided: Ints, num_classes: int) -> Ints:

@@ -265,11 +265,10 @@ def _equal_group_shares(pictures: PictureSet) -> Array:
     shares = np.zeros(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        names, inverse, counts = np.unique(groups[members], return_inverse=True, return_counts=True)
+        _, inverse, counts = np.unique(groups[members], return_inverse=True, return_counts=True)
         # the square root: a subject of five cells must not weigh as much as one of fifty
         weights = np.sqrt(counts) / counts
         shares[members] = weights[inverse] / np.sqrt(counts).sum()
-        del names
     return np.asarray(shares / shares.sum())
 
 
