@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.commands import Command
 from pipelines.text import Text
 from pipelines.views import View
 
@@ -504,6 +505,28 @@ class Task(ABC):
 
     # scores
 
+    def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
+        """Open reference labels at a path for items of a prediction, matched by name or order.
+
+        Args:
+            source: Existing path of labels alone, or of a data set with labels.
+            item_ids: Items of the prediction, in its order.
+
+        Raises:
+            DataError: They cannot be read, or do not fit those items.
+        """
+        found = self.inspect(source, {})
+        labelled = [item.item_id for item in found.items if item.has_truth]
+        record = DatasetRecord(
+            dataset_id="", task_id=self.id, title=found.title, root=found.root, files=found.files,
+            items=found.items, options=found.options, owner="", created="",
+        )  # fmt: skip
+        samples = self.open_dataset(record, labelled)
+        if len(labelled) == len(item_ids) and not set(labelled) & set(item_ids):
+            return {i: samples[index].truth for index, i in enumerate(item_ids)}
+        places = {item_id: index for index, item_id in enumerate(labelled)}
+        return {i: samples[places[i]].truth for i in item_ids if i in places}
+
     @abstractmethod
     def statistics(self, prediction: Prediction, truth: Truth) -> ItemStatistics:
         """Keep what the metrics need of one item, at every threshold that may be asked for."""
@@ -523,6 +546,10 @@ class Task(ABC):
     @abstractmethod
     def estimate_seconds(self, config: Any, device: str) -> float:
         """Estimate how long a training takes on a device, for the words on the button."""
+
+    def commands(self) -> Sequence[Command]:
+        """List what the task adds to the command line, called `NAME TASK ...`."""
+        return ()
 
     def best_operating_point(self, rows: ItemStatistics) -> OperatingPoint:
         """Return the threshold with the best main metric on `rows` (single threshold tasks)."""

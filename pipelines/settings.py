@@ -3,14 +3,16 @@
 | variable | meaning | default |
 |---|---|---|
 | `MICROSCOPY_HOME` | folder of runs, registered data sets and caches | the repository folder |
-| `MICROSCOPY_DATA_ROOTS` | folders that a server path may lie in, separated like `PATH` | home, and the user's home |
+| `MICROSCOPY_DATA_ROOTS` | where server paths may lie, separated like `PATH` | `load_settings` |
 | `MICROSCOPY_USER` | owner written into new records | the login name |
+| `MICROSCOPY_MAX_RUNS` | how many runs work at once, the others wait | 1 |
 | `MICROSCOPY_MAX_UPLOAD_MB` | largest upload or unpacked archive | 4000 |
 """
 
 from __future__ import annotations
 
 import getpass
+import locale
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +29,14 @@ class Settings:
         data_roots: Folders that data may be read from by path.
         owner: Name written into new records.
         max_input_bytes: Largest upload, and largest content of an archive.
+        max_runs: How many runs work at once.
     """
 
     home: Path
     data_roots: tuple[Path, ...]
     owner: str
     max_input_bytes: int
+    max_runs: int = 1
 
     @property
     def runs(self) -> Path:
@@ -51,7 +55,11 @@ class Settings:
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment."""
+    """Read the settings from the environment.
+
+    Server paths may lie below the home folder of this installation and, unless roots are named,
+    below the folder that holds the repository and the user's own folder.
+    """
     home = Path(os.environ.get("MICROSCOPY_HOME", REPOSITORY)).expanduser().resolve()
     listed = os.environ.get("MICROSCOPY_DATA_ROOTS", "")
     named = [Path(p).expanduser().resolve() for p in listed.split(os.pathsep) if p]
@@ -61,7 +69,16 @@ def load_settings() -> Settings:
         data_roots=(home, *roots),
         owner=os.environ.get("MICROSCOPY_USER") or _login_name(),
         max_input_bytes=int(os.environ.get("MICROSCOPY_MAX_UPLOAD_MB", "4000")) * 1_000_000,
+        max_runs=max(1, int(os.environ.get("MICROSCOPY_MAX_RUNS", "1"))),
     )
+
+
+def system_language() -> str:
+    """Return the language that the terminal is set to ("fr_FR.UTF-8"), or ""."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            return value
+    return locale.getlocale()[0] or ""
 
 
 def _login_name() -> str:

@@ -1,0 +1,332 @@
+"""What a run does from end to end: train and score, predict and score, evaluate.
+
+The worker, the command line and tests call the same functions; a task supplies the parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines import config as configs
+from pipelines import registry
+from pipelines.contract import (
+    PARTS,
+    DatasetRecord,
+    ItemStatistics,
+    OperatingPoint,
+    RunReporter,
+    SplitManifest,
+    Task,
+    TrainingData,
+)
+from pipelines.core.checkpoints import CheckpointCard, load_card, update_card
+from pipelines.core.files import disk_errors, write_json
+from pipelines.errors import CheckpointMismatchError, DataFormatError, DatasetNotFoundError
+from pipelines.jobs.store import Run
+from pipelines.text import Text
+
+UNSEEN: Final = "unseen"
+"""Part of items that the checkpoint's split does not name."""
+
+
+class StoppedOnWishError(Exception):
+    """Unwind the work because somebody asked to pause or to stop."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Hold the figures of a run or of an evaluation.
+
+    Attributes:
+        operating_point: Thresholds at which they are read, and who chose them.
+        parts: Part to its figures.
+    """
+
+    operating_point: OperatingPoint
+    parts: Mapping[str, PartScores]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, as `scores.json` holds them."""
+        point = self.operating_point
+        return {
+            "operating_point": {"thresholds": dict(point.thresholds), "source": point.source},
+            "parts": {name: dataclasses.asdict(part) for name, part in self.parts.items()},
+        }
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """Hold the figures of some items.
+
+    Attributes:
+        item_ids: Items that they are of.
+        metrics: Metric to value; NaN where it is not defined.
+        intervals: Metric to the bounds of its 95 % interval; empty where none can be given.
+    """
+
+    item_ids: tuple[str, ...]
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def perform(run: Run, reporter: RunReporter) -> None:
+    """Do what a run asks for.
+
+    Raises:
+        PipelineError: Something that the person can mend.
+        StoppedOnWishError: Somebody asked to pause or to stop.
+    """
+    if run.request.action == "train":
+        run_training(run, reporter)
+    else:
+        run_prediction(run, reporter)
+
+
+def run_training(run: Run, reporter: RunReporter) -> Path:
+    """Train, predict the held-out parts, choose the operating point, and write card and scores.
+
+    Returns:
+        The checkpoint folder.
+    """
+    task, record, split = registry.get_task(run.request.task_id), run.dataset(), run.split()
+    if split is None:
+        raise DataFormatError(Text("jobs.no_split", run=run.short_id))
+    config = configs.parse(task.config_type, run.request.config)
+    data = TrainingData(
+        train=task.open_dataset(record, split.parts.get("train", ())),
+        validation=task.open_dataset(record, split.parts.get("validation", ())),
+    )
+    checkpoint = task.train(data, config, reporter)
+    complete_card(checkpoint, run, record, split)
+    _obey_wish(reporter)
+    held_out = [i for part in ("validation", "test") for i in split.parts.get(part, ())]
+    rows = _predict_and_measure(run, reporter, checkpoint, held_out) if held_out else None
+    if rows is not None:
+        scores = score_parts(task, rows, split, chosen=None)
+        _write_scores(run.folder, rows, scores)
+        _write_scores_into_card(checkpoint, scores)
+    return checkpoint
+
+
+def run_prediction(run: Run, reporter: RunReporter) -> Path:
+    """Predict items, write them in the field's formats, and score those that have a truth.
+
+    Returns:
+        The prediction folder.
+    """
+    task = registry.get_task(run.request.task_id)
+    checkpoint, record = Path(run.request.checkpoint), run.dataset()
+    card = load_card(checkpoint, task_id=task.id)
+    item_ids = run.request.item_ids or tuple(item.item_id for item in record.items)
+    rows = _predict_and_measure(run, reporter, checkpoint, item_ids)
+    if rows is not None:
+        split = split_of_card(card, record)
+        _write_scores(run.folder, rows, score_parts(task, rows, split, chosen=point_of_card(card)))
+    return run.prediction_folder
+
+
+def run_evaluation(task: Task, prediction: Path, truth: Path) -> tuple[ItemStatistics, Scores]:
+    """Score what `write_predictions` wrote against reference labels at a path.
+
+    The operating point is the best over thresholds on the scored items themselves, as the
+    challenges do, and says so in its source.
+
+    Args:
+        task: Task that made the prediction.
+        prediction: Folder of the prediction, or a run folder with one.
+        truth: Reference labels in any layout that the task reads.
+
+    Raises:
+        DataError: One of the two is not there, or they do not fit together.
+    """
+    folder = find_prediction(prediction)
+    if not truth.exists():
+        raise DatasetNotFoundError(Text("jobs.no_such_path", path=str(truth)))
+    predictions = task.open_predictions(folder)
+    truths = task.open_truth(truth, tuple(predictions))
+    parts = [task.statistics(predictions[i], truths[i]) for i in predictions if i in truths]
+    if not parts:
+        raise DataFormatError(Text("jobs.nothing_to_score", path=str(truth)))
+    rows = ItemStatistics.concatenate(parts)
+    return rows, score_parts(task, rows, None, chosen=None)
+
+
+def find_prediction(path: Path) -> Path:
+    """Return the prediction folder for a run folder or a prediction folder.
+
+    Raises:
+        DatasetNotFoundError: Nothing stands there.
+    """
+    if not path.is_dir():
+        raise DatasetNotFoundError(Text("jobs.no_prediction", path=str(path)))
+    return path / "prediction" if (path / "prediction").is_dir() else path
+
+
+def score_parts(
+    task: Task,
+    rows: ItemStatistics,
+    split: SplitManifest | None,
+    *,
+    chosen: OperatingPoint | None,
+) -> Scores:
+    """Compute the figures of each part at one operating point.
+
+    Args:
+        task: Task whose rows they are.
+        rows: Rows of all items.
+        split: Says which item is in which part; None puts all of them in one.
+        chosen: Operating point; None takes the best on the validation part, and without one the
+            best on all rows (an optimistic figure, and called so).
+    """
+    parts = _parts(rows.item_ids(), split)
+    point = chosen or _choose_point(task, rows, parts)
+    return Scores(point, {name: _score(task, rows.of_items(i), point) for name, i in parts.items()})
+
+
+def complete_card(
+    checkpoint: Path, run: Run, record: DatasetRecord, split: SplitManifest
+) -> CheckpointCard:
+    """Write into the card what the task does not know: the run, the data and the split."""
+    return update_card(
+        checkpoint,
+        run_id=run.run_id,
+        title=run.request.title,
+        dataset_title=record.title,
+        dataset_id=record.dataset_id,
+        data_fingerprint=data_fingerprint(record),
+        is_generated_data=record.is_generated,
+        split={
+            "split_id": split.split_id,
+            "method": split.method,
+            "seed": split.seed,
+            "parts": {part: list(items) for part, items in split.parts.items()},
+        },
+    )
+
+
+def data_fingerprint(record: DatasetRecord) -> str:
+    """Return one SHA-256 over the fingerprints of all files, whatever their order."""
+    lines = sorted(f"{file.path} {file.sha256}" for file in record.files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def split_of_card(card: CheckpointCard, record: DatasetRecord) -> SplitManifest | None:
+    """Return the split that the checkpoint was trained with, if it was trained on these files."""
+    if not card.split or card.data_fingerprint != data_fingerprint(record):
+        return None
+    return SplitManifest(
+        split_id=card.split["split_id"],
+        dataset_id=record.dataset_id,
+        method=card.split["method"],
+        seed=card.split["seed"],
+        parts={part: tuple(items) for part, items in card.split["parts"].items()},
+    )
+
+
+def point_of_card(card: CheckpointCard) -> OperatingPoint | None:
+    """Return the operating point that the card recommends, or None."""
+    if not card.operating_point:
+        return None
+    return OperatingPoint(dict(card.operating_point), source="validation")
+
+
+def prediction_config(task: Task, card: CheckpointCard, values: Mapping[str, Any]) -> Any:
+    """Return the configuration to predict with: the training's, with some options replaced.
+
+    Raises:
+        ConfigError: An option that does not fit.
+        CheckpointMismatchError: The checkpoint is of another task.
+    """
+    if card.task_id != task.id:
+        raise CheckpointMismatchError(
+            Text("checkpoints.other_task", path="", got=card.task_id, wanted=task.id)
+        )
+    known = {info.name for info in configs.describe(task.config_type)}
+    kept = {name: value for name, value in card.config.items() if name in known}
+    return configs.parse(task.config_type, {**kept, **values})
+
+
+def plain_numbers(value: Any) -> Any:  # any JSON value, returned with NaN as null
+    """Replace NaN and infinity by None, which strict JSON can carry."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_numbers(item) for item in value]
+    return value
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def _predict_and_measure(
+    run: Run, reporter: RunReporter, checkpoint: Path, item_ids: Sequence[str]
+) -> ItemStatistics | None:
+    """Predict and write items one by one; return the rows of those with a truth."""
+    task, record = registry.get_task(run.request.task_id), run.dataset()
+    config = configs.parse(task.config_type, run.request.config)
+    samples = task.open_dataset(record, item_ids)
+    folder = run.prediction_folder
+    folder.mkdir(exist_ok=True)
+    rows: list[ItemStatistics] = []
+    stage = Text("jobs.stage.predicting")
+    reporter.progress(0, len(samples), stage, None)
+    with disk_errors(folder):
+        predictions = task.predict(checkpoint, samples, config, reporter)
+        written = task.write_predictions(predictions, record, folder)
+        for index, prediction in enumerate(written):
+            truth = samples[index].truth
+            if truth is not None:
+                rows.append(task.statistics(prediction, truth))
+            reporter.progress(index + 1, len(samples), stage, None)
+            _obey_wish(reporter)
+    return ItemStatistics.concatenate(rows) if rows else None
+
+
+def _obey_wish(reporter: RunReporter) -> None:
+    if reporter.stop_wish() is not None:
+        raise StoppedOnWishError
+
+
+def _parts(item_ids: Sequence[str], split: SplitManifest | None) -> dict[str, list[str]]:
+    part_of = {i: part for part in PARTS for i in (split.parts.get(part, ()) if split else ())}
+    parts: dict[str, list[str]] = {}
+    for item_id in item_ids:
+        parts.setdefault(part_of.get(item_id, UNSEEN), []).append(item_id)
+    return parts
+
+
+def _choose_point(
+    task: Task, rows: ItemStatistics, parts: Mapping[str, Sequence[str]]
+) -> OperatingPoint:
+    if "validation" in parts:
+        best = task.best_operating_point(rows.of_items(parts["validation"]))
+        return dataclasses.replace(best, source="validation")
+    return dataclasses.replace(task.best_operating_point(rows), source="scored")
+
+
+def _score(task: Task, rows: ItemStatistics, point: OperatingPoint) -> PartScores:
+    metrics = {name: float(value) for name, value in task.reduce(rows, point).items()}
+    return PartScores(rows.item_ids(), metrics, {})
+
+
+def _write_scores(folder: Path, rows: ItemStatistics, scores: Scores) -> None:
+    with disk_errors(folder / "statistics.npz"):
+        rows.save(folder / "statistics.npz")
+    write_json(folder / "scores.json", scores.to_json())
+
+
+def _write_scores_into_card(checkpoint: Path, scores: Scores) -> None:
+    update_card(
+        checkpoint,
+        scores={name: dict(part.metrics) for name, part in scores.parts.items()},
+        operating_point=dict(scores.operating_point.thresholds),
+        threshold_source=scores.operating_point.source,
+    )

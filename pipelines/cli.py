@@ -1,0 +1,535 @@
+"""The commands of `python -m pipelines`: the same functions that the pages call.
+
+Exit status: 0 done, 2 a person's mistake (one line on stderr), 130 stopped by Ctrl-C with a state
+that can be resumed, 1 a bug (the line names the log with the traceback).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from pipelines import config as configs
+from pipelines import registry
+from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
+from pipelines.contract import DatasetRecord, MetricInfo, Task
+from pipelines.errors import ConfigError, DatasetNotFoundError, PipelineError
+from pipelines.jobs import store
+from pipelines.jobs.store import NewRun, Run, RunState, Status
+from pipelines.settings import load_settings, system_language
+from pipelines.terminal import ConsoleTerminal
+from pipelines.text import DEFAULT_LANGUAGE, LANGUAGES, Language, Text, verbatim
+
+OK: Final = 0
+BUG: Final = 1
+MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+
+_TASK = Argument("task", Text("cli.arg.task"), is_required=True)
+_RUN = Argument("run", Text("cli.arg.run"), is_required=True)
+_SETTINGS = (
+    Argument("--device", Text("cli.arg.device"), "auto|cpu|cuda|mps"),
+    Argument("--set", Text("cli.arg.set"), "NAME=VALUE", is_repeated=True),
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says and return the exit status."""
+    rest, language, problem = _take_language(list(words))
+    terminal = ConsoleTerminal(language, is_json="--json" in rest)
+    try:
+        if problem is not None:
+            raise UsageError(problem)
+        return _dispatch(rest, terminal)
+    except PipelineError as error:
+        terminal.fail(error.text)
+        return MISTAKE
+    except KeyboardInterrupt:
+        terminal.fail(Text("cli.interrupted"))
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output went (`| head`); Python must not complain about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:  # noqa: BLE001 - the last border before the terminal
+        terminal.fail(Text("jobs.bug", kind=type(error).__name__, log=str(_keep_traceback())))
+        return BUG
+
+
+def commands() -> tuple[Command, ...]:
+    """List the commands that do not belong to one task."""
+    return (
+        Command("list", Text("cli.list"), (JSON,), _list),
+        Command("describe", Text("cli.describe"), (_TASK, JSON), _describe),
+        Command("train", Text("cli.train"), _TRAIN_ARGUMENTS, _train),
+        Command("predict", Text("cli.predict"), _PREDICT_ARGUMENTS, _predict),
+        Command("evaluate", Text("cli.evaluate"), _EVALUATE_ARGUMENTS, _evaluate),
+        Command("runs", Text("cli.runs"), (JSON,), _runs),
+        Command("pause", Text("cli.pause"), (_RUN,), _pause),
+        Command("cancel", Text("cli.cancel"), (_RUN, _FORCE), _cancel),
+        Command("resume", Text("cli.resume"), (_RUN,), _resume),
+        Command("work", Text("cli.work"), _WORK_ARGUMENTS, _work),
+    )
+
+
+_FORCE = Argument("--force", Text("cli.arg.force"))
+_TRAIN_ARGUMENTS = (
+    _TASK,
+    Argument("--data", Text("cli.arg.data"), "PATH|sample", is_required=True),
+    Argument("--run", Text("cli.arg.run_folder"), "DIR", is_required=True),
+    Argument("--preset", Text("cli.arg.preset"), "quick|standard|best"),
+    Argument("--time-limit", Text("cli.arg.time_limit"), "SECONDS"),
+    *_SETTINGS,
+    Argument("--title", Text("cli.arg.title"), "WORDS"),
+    JSON,
+)
+_PREDICT_ARGUMENTS = (
+    _TASK,
+    Argument("--checkpoint", Text("cli.arg.checkpoint"), "DIR", is_required=True),
+    Argument("--input", Text("cli.arg.input"), "PATH|sample", is_required=True),
+    Argument("--output", Text("cli.arg.output"), "DIR", is_required=True),
+    *_SETTINGS,
+    JSON,
+)
+_EVALUATE_ARGUMENTS = (
+    _TASK,
+    Argument("--prediction", Text("cli.arg.prediction"), "DIR", is_required=True),
+    Argument("--truth", Text("cli.arg.truth"), "PATH", is_required=True),
+    JSON,
+)
+_WORK_ARGUMENTS = (
+    Argument("folder", Text("cli.arg.run_folder"), is_required=True),
+    Argument("--queue", Text("cli.arg.queue"), "DIR"),
+)
+
+
+# --- look ---------------------------------------------------------------------------------------
+
+
+def _list(values: Values, terminal: Terminal) -> int:
+    working, broken = registry.load_tasks()
+    terminal.table([(verbatim(t.id), t.title) for t in working])
+    for task in broken:
+        terminal.say(Text("registry.broken_task", task=task.task_id, cause=task.cause))
+    terminal.result(
+        {
+            "tasks": [{"id": t.id, "title": _words(t.title, terminal)} for t in working],
+            "broken": [{"id": t.task_id, "cause": t.cause} for t in broken],
+        }
+    )
+    return OK
+
+
+def _describe(values: Values, terminal: Terminal) -> int:
+    task = registry.get_task(values["task"])
+    infos = configs.describe(task.config_type)
+    terminal.say(task.title)
+    terminal.say(task.summary)
+    terminal.say(Text("cli.presets", presets=", ".join(task.presets)))
+    terminal.say(Text("cli.options"))
+    terminal.table([(verbatim(f"  {i.name}"), _default(i), i.label) for i in infos])
+    terminal.say(Text("cli.metrics"))
+    terminal.table([(verbatim(f"  {m.name}"), m.label) for m in task.metrics])
+    terminal.result(_description(task, terminal))
+    return OK
+
+
+def _default(info: configs.OptionInfo) -> Text:
+    allowed = "|".join(info.choices)
+    if not allowed and info.low is not None and info.high is not None:
+        allowed = f"{info.low:g}..{info.high:g}"
+    shown = f"{info.default} {info.unit}".strip()
+    return verbatim(f"{shown} ({allowed})" if allowed else shown)
+
+
+def _description(task: Task, terminal: Terminal) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "title": _words(task.title, terminal),
+        "summary": _words(task.summary, terminal),
+        "presets": {name: dict(changes) for name, changes in task.presets.items()},
+        "options": [
+            {
+                "name": i.name, "kind": i.kind, "default": i.default, "low": i.low,
+                "high": i.high, "unit": i.unit, "choices": list(i.choices),
+                "label": _words(i.label, terminal), "help": _words(i.help, terminal),
+            }
+            for i in configs.describe(task.config_type)
+        ],
+        "metrics": [_metric(m, terminal) for m in task.metrics],
+    }  # fmt: skip
+
+
+def _metric(metric: MetricInfo, terminal: Terminal) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "label": _words(metric.label, terminal),
+        "higher_is_better": metric.higher_is_better,
+        "is_main": metric.is_main,
+    }
+
+
+def _runs(values: Values, terminal: Terminal) -> int:
+    listing = store.scan_runs()
+    if not listing.runs:
+        terminal.say(Text("cli.no_runs", folder=str(load_settings().runs)))
+    terminal.table(
+        [
+            (verbatim(r.run_id), verbatim(r.request.task_id), r.status.label, _share(r), r.title)
+            for r in listing.runs
+        ]
+    )
+    for _, problem in listing.problems:
+        terminal.say(problem)
+    terminal.result([_run_json(run) for run in listing.runs])
+    return OK
+
+
+def _share(run: Run) -> Text:
+    if run.status is Status.QUEUED and run.state.queue_position:
+        return Text("cli.place", place=run.state.queue_position)
+    return Text("cli.share", share=run.state.fraction)
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "task_id": run.request.task_id,
+        "action": run.request.action,
+        "status": run.status.value,
+        "folder": str(run.folder),
+        "done": run.state.done,
+        "total": run.state.total,
+        "created": run.request.created,
+    }
+
+
+# --- work ---------------------------------------------------------------------------------------
+
+
+def _train(values: Values, terminal: Terminal) -> int:
+    from pipelines import actions
+
+    task = registry.get_task(values["task"])
+    config = configs.parse(task.config_type, _train_options(task, values))
+    folder = Path(values["run"])
+    record = _open_data(task, values["data"])
+    new = NewRun(
+        task_id=task.id,
+        action="train",
+        config=configs.to_json(config),
+        record=record,
+        split=task.split(record, config),
+        title=values.get("title", ""),
+        preset=values.get("preset", ""),
+        seed=int(getattr(config, "seed", 0)),
+    )
+    run = _work_here(store.create_run(new, folder=folder.resolve()), terminal)
+    if (code := _end_code(run, terminal)) != OK:
+        return code
+    scores = run.scores()
+    terminal.say(Text("cli.trained", folder=str(run.checkpoint)))
+    _show_scores(task, scores, terminal)
+    report = {**_run_json(run), "checkpoint": str(run.checkpoint), "scores": scores}
+    terminal.result(actions.plain_numbers(report))
+    return OK
+
+
+def _train_options(task: Task, values: Values) -> dict[str, Any]:
+    """Put preset, flags and `--set` together; the later one wins."""
+    preset = values.get("preset")
+    if preset is not None and preset not in task.presets:
+        allowed = ", ".join(task.presets)
+        raise ConfigError(Text("cli.unknown_preset", got=preset, allowed=allowed))
+    return {**(task.presets[preset] if preset else {}), **_options(values)}
+
+
+def _options(values: Values) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "device" in values:
+        options["device"] = values["device"]
+    if "time_limit" in values:
+        options["time_limit_s"] = values["time_limit"]
+    for pair in values.get("set", ()):
+        name, has_value, value = pair.partition("=")
+        if not has_value:
+            raise UsageError(Text("cli.not_a_pair", word=pair))
+        options[name.strip().replace("-", "_")] = value.strip()
+    return options
+
+
+def _predict(values: Values, terminal: Terminal) -> int:
+    from pipelines import actions
+    from pipelines.core.checkpoints import find_checkpoint, load_card
+
+    task = registry.get_task(values["task"])
+    checkpoint = find_checkpoint(Path(values["checkpoint"]))
+    card = load_card(checkpoint, task_id=task.id)
+    config = actions.prediction_config(task, card, _options(values))
+    output = Path(values["output"])
+    _refuse_file(output)
+    record = _open_data(task, values["input"])
+    new = NewRun(
+        task.id, "predict", configs.to_json(config), record, checkpoint=checkpoint,
+        parent_run=card.run_id, output=output,
+    )  # fmt: skip
+    run = _work_here(store.create_run(new, folder=Path(tempfile.mkdtemp()) / "run"), terminal)
+    code, scores = _end_code(run, terminal), run.scores()
+    if code == BUG:
+        return code  # the folder stays, its log tells what happened
+    shutil.rmtree(run.folder.parent, ignore_errors=True)
+    if code != OK:
+        return code
+    terminal.say(Text("cli.predicted", folder=str(output), n=len(record.items)))
+    _show_scores(task, scores, terminal)
+    items = [item.item_id for item in record.items]
+    terminal.result(
+        {"output": str(output), "items": items, "scores": actions.plain_numbers(scores)}
+    )
+    return OK
+
+
+def _evaluate(values: Values, terminal: Terminal) -> int:
+    from pipelines import actions
+
+    task = registry.get_task(values["task"])
+    folder, truth = Path(values["prediction"]), Path(values["truth"])
+    _, scores = actions.run_evaluation(task, folder, truth)
+    (part,) = scores.parts.values()
+    point = scores.operating_point
+    terminal.table(
+        [(verbatim(n), Text("cli.number", value=v)) for n, v in part.metrics.items()]
+        + [(verbatim(n), Text("cli.number", value=v)) for n, v in point.thresholds.items()]
+    )
+    terminal.say(Text(f"cli.source.{point.source}", n=len(part.item_ids)))
+    result: dict[str, Any] = {**part.metrics, **point.thresholds, "threshold_source": point.source}
+    result |= {"intervals": part.intervals, "items": list(part.item_ids)}
+    terminal.result(actions.plain_numbers(result))
+    return OK
+
+
+def _work(values: Values, terminal: Terminal) -> int:
+    from pipelines.jobs import worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = load_settings()
+    queue = Path(values["queue"]) if "queue" in values else settings.runs / ".queue"
+    run = worker.work(Path(values["folder"]).resolve(), queue=queue, num_slots=settings.max_runs)
+    if run.error is not None:
+        terminal.say(run.error)  # the log of a failed run ends with its sentence
+    return OK if run.status is not Status.FAILED else BUG
+
+
+def _pause(values: Values, terminal: Terminal) -> int:
+    from pipelines.jobs.engines import local
+
+    run = store.find_run(values["run"])
+    local.pause(run)
+    terminal.say(Text("cli.pausing", run=run.short_id))
+    return OK
+
+
+def _cancel(values: Values, terminal: Terminal) -> int:
+    from pipelines.jobs.engines import local
+
+    run = store.find_run(values["run"])
+    if values.get("force"):
+        local.force_stop(run)
+        terminal.say(Text("cli.cancelled", run=run.short_id))
+        return OK
+    local.cancel(run)
+    terminal.say(Text("cli.cancelling", run=run.short_id))
+    return OK
+
+
+def _resume(values: Values, terminal: Terminal) -> int:
+    from pipelines.jobs.engines import local
+
+    run = local.resume(store.find_run(values["run"]))
+    terminal.say(Text("cli.resumed", run=run.short_id))
+    return OK
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def _dispatch(words: list[str], terminal: ConsoleTerminal) -> int:
+    known = {command.name: command for command in commands()}
+    if not words or words[0] in ("--help", "-h", "help"):
+        _show_help(terminal)
+        return OK
+    command = known.get(words[0]) or _task_command(words)
+    if command is None:
+        names = ", ".join([*known, *sorted({c.name for c in _all_task_commands()})])
+        raise UsageError(Text("cli.unknown_command", got=words[0], allowed=names))
+    if "--help" in words or "-h" in words:
+        _show_command(command, terminal)
+        return OK
+    taken = 1 if words[0] in known else 2
+    return command.run(parse(command, words[taken:]), terminal)
+
+
+def _task_command(words: Sequence[str]) -> Command | None:
+    """Find a task's own command, called `NAME TASK ...`."""
+    if len(words) < 2 or words[1] not in registry.task_ids():
+        return None
+    own = registry.get_task(words[1]).commands()
+    return next((command for command in own if command.name == words[0]), None)
+
+
+def _all_task_commands() -> list[Command]:
+    return [command for task in registry.load_tasks()[0] for command in task.commands()]
+
+
+def _show_help(terminal: Terminal) -> None:
+    terminal.say(Text("cli.help"))
+    terminal.table([(verbatim(f"  {c.name}"), c.summary) for c in commands()])
+    for task in registry.load_tasks()[0]:
+        rows = [(verbatim(f"  {c.name} {task.id}"), c.summary) for c in task.commands()]
+        terminal.table(rows)
+    terminal.say(Text("cli.help_more"))
+
+
+def _show_command(command: Command, terminal: Terminal) -> None:
+    terminal.say(command.summary)
+    terminal.say(verbatim(f"  {command.usage}"))
+    terminal.table([(verbatim(f"  {a.usage}"), a.help) for a in command.arguments])
+
+
+def _open_data(task: Task, source: str) -> DatasetRecord:
+    """Register what stands at a path; the command line may read wherever its user may."""
+    from pipelines import datasets
+
+    settings = load_settings()
+    if source == "sample" and not Path(source).exists():
+        return datasets.builtin_sample(task, settings)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DatasetNotFoundError(Text("jobs.no_such_path", path=source))
+    return datasets.register(task, path.resolve(), {}, settings)
+
+
+def _work_here(run: Run, terminal: Terminal) -> Run:
+    """Work on a run in this process; the first Ctrl-C pauses, the second one breaks off."""
+    from pipelines.jobs import worker
+
+    def show(state: RunState) -> None:
+        if state.stage is not None:
+            terminal.progress(state.done, state.total, state.stage, state.seconds_left)
+
+    with _log_into(run.folder / store.LOG), _pause_on_interrupt(run.folder):
+        return worker.work(run.folder, listener=show)
+
+
+def _end_code(run: Run, terminal: Terminal) -> int:
+    """Say how the work ended where it did not finish, and return the exit status."""
+    if run.status is Status.FINISHED:
+        return OK
+    if run.status is Status.FAILED and run.error is not None:
+        assert isinstance(terminal, ConsoleTerminal)
+        terminal.fail(run.error)
+        return BUG if run.error.id == "jobs.bug" else MISTAKE
+    assert isinstance(terminal, ConsoleTerminal)
+    text_id = "cli.left_resumable" if run.request.action == "train" else "cli.interrupted"
+    terminal.fail(Text(text_id, folder=str(run.folder)))
+    return INTERRUPTED
+
+
+def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Terminal) -> None:
+    if scores is None:
+        return
+    for name, part in scores["parts"].items():
+        value = part["metrics"][task.main_metric.name]
+        terminal.say(
+            Text(
+                "cli.score",
+                part=Text(f"jobs.part.{name}"),
+                metric=task.main_metric.label,
+                value=value,
+                n=len(part["item_ids"]),
+            )
+        )
+    point = scores["operating_point"]
+    for name, value in point["thresholds"].items():
+        terminal.say(Text("cli.threshold", name=name, value=value))
+
+
+def _refuse_file(path: Path) -> None:
+    if path.is_file():
+        raise UsageError(Text("cli.output_is_file", path=str(path)))
+
+
+def _words(text: Text, terminal: Terminal) -> str:
+    from pipelines.text import render
+
+    return render(text, getattr(terminal, "language", DEFAULT_LANGUAGE))
+
+
+@contextlib.contextmanager
+def _pause_on_interrupt(folder: Path) -> Iterator[None]:
+    """Turn the first Ctrl-C into the wish to pause, so that a resumable state is left."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if (folder / "pause").exists():
+            raise KeyboardInterrupt
+        store.wish(folder, "pause")
+
+    former = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+@contextlib.contextmanager
+def _log_into(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _keep_traceback() -> Path:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="pipelines-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    return Path(file.name)
+
+
+def _take_language(words: list[str]) -> tuple[list[str], Language, Text | None]:
+    """Take `--language` out of the words; without it the environment's language counts."""
+    wanted = _environment_language()
+    for index, word in enumerate(words):
+        name, has_value, value = word.partition("=")
+        if name != "--language":
+            continue
+        taken = 1 if has_value else 2
+        value = value if has_value else "".join(words[index + 1 : index + 2])
+        rest = words[:index] + words[index + taken :]
+        for language in LANGUAGES:
+            if value == language:
+                return rest, language, None
+        problem = Text("cli.unknown_language", got=value, allowed=", ".join(LANGUAGES))
+        return rest, wanted, problem
+    return words, wanted, None
+
+
+def _environment_language() -> Language:
+    name = system_language()
+    return next((code for code in LANGUAGES if name.lower().startswith(code)), DEFAULT_LANGUAGE)

@@ -1,0 +1,178 @@
+"""Read labels of any usual form as one question: is this pixel inside a cell?
+
+A label file may say it with two grey values or colours, with soft edges, or with one number a
+cell. `find_scheme` tells which form it is, `find_polarity` which of the two classes is membrane,
+and `inside_mask` applies both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.images import to_grey
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+Kind = Literal["two", "soft", "cells"]
+Polarity = Literal["low", "high"]
+
+_SOFT_SHARE: Final = 0.9  # of the pixels lie near the two ends when edges are merely soft
+_SOFT_BAND: Final = 0.1  # of the range counts as "near the end"
+_EROSION_PX: Final = 7  # a membrane of the field (4 nm a pixel) is 4 to 10 px wide
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Say how label values are read.
+
+    Attributes:
+        kind: "two" values, two values with "soft" edges, or numbered "cells".
+        cut: Values above it form the high class.
+        values: The lowest and the highest value met.
+        num_values: How many values were met.
+    """
+
+    kind: Kind
+    cut: float
+    values: tuple[float, float]
+    num_values: int
+
+
+@dataclass(frozen=True)
+class PolarityFinding:
+    """Hold the four signs by which the membrane class is known.
+
+    Attributes:
+        membrane: Class that most signs point to.
+        share: Share of the pixels that this class has.
+        votes: Sign to whether it points to `membrane`: "minority", "thin", "dark", "connected".
+            "dark" is missing when there is no image.
+    """
+
+    membrane: Polarity
+    share: float
+    votes: dict[str, bool]
+
+    @property
+    def num_for(self) -> int:
+        """How many signs point to the class."""
+        return sum(self.votes.values())
+
+
+def label_values(section: Array, *, as_cells: bool = False) -> Array:
+    """Return `(H, W)` values of a label, colours reduced to their luminance or to one number."""
+    if section.ndim == 2:
+        return section
+    if not as_cells:
+        return to_grey(section, "", "luminance")
+    red, green, blue = (section[..., c].astype(np.int64) for c in range(3))
+    return red * 65536 + green * 256 + blue
+
+
+def find_scheme(sections: Sequence[Array]) -> Scheme:
+    """Tell how the values of label sections are meant.
+
+    Args:
+        sections: `(H, W)` or `(H, W, C)` arrays as in the file, some of the data set.
+    """
+    histogram: dict[float, int] = {}
+    for section in sections:
+        values, counts = np.unique(label_values(section), return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            histogram[float(value)] = histogram.get(float(value), 0) + count
+    low, high = min(histogram), max(histogram)
+    found = (low, high), len(histogram)
+    if len(histogram) <= 2:
+        return Scheme("two", (low + high) / 2, *found)
+    if low == 0 and _every_section_has_two(sections):
+        return Scheme("two", min(v for v in histogram if v > 0) / 2, *found)  # 0/1 beside 0/255
+    band = _SOFT_BAND * (high - low)
+    near = sum(c for v, c in histogram.items() if v <= low + band or v >= high - band)
+    is_soft = near >= _SOFT_SHARE * sum(histogram.values()) and len(histogram) > 3
+    return Scheme("soft", (low + high) / 2, *found) if is_soft else Scheme("cells", 0.0, *found)
+
+
+def find_polarity(highs: Sequence[Mask], images: Sequence[Array]) -> PolarityFinding:
+    """Tell which class is membrane from four signs, the share breaking a tie.
+
+    Membrane is the smaller class; it is thin, so that erosion by 3 px leaves little of it; it is
+    darker in the image; and it hangs together, while cells fall into many pieces.
+
+    Args:
+        highs: `(H, W)` bool, True = high value, some sections.
+        images: `(H, W)` images of the same sections, or an empty list.
+    """
+    share = float(np.mean([mask.mean() for mask in highs]))
+    signs = {
+        "minority": share < 0.5,
+        "thin": _kept(highs) < _kept([~mask for mask in highs]),
+        "connected": _pieces(highs) < _pieces([~mask for mask in highs]),
+    }
+    darkness = _darkness(highs, images)
+    if darkness is not None:
+        signs["dark"] = darkness
+    votes = sum(signs.values())
+    is_high = votes * 2 > len(signs) or (votes * 2 == len(signs) and share < 0.5)
+    return PolarityFinding(
+        membrane="high" if is_high else "low",
+        share=share if is_high else 1 - share,
+        votes={name: sign == is_high for name, sign in signs.items()},
+    )
+
+
+def inside_mask(section: Array, *, kind: str, cut: float, membrane: str) -> Mask:
+    """Return where a label section says "inside a cell".
+
+    Args:
+        section: `(H, W)` or `(H, W, C)` as in the file.
+        kind: As in `Scheme`.
+        cut: As in `Scheme`.
+        membrane: Class that is membrane, "low" or "high".
+
+    Returns:
+        `(H, W)` bool, True = inside a cell.
+    """
+    values = label_values(section, as_cells=kind == "cells")
+    if kind != "cells":
+        high: Mask = values > cut
+        return high if membrane == "low" else ~high
+    inside: Mask = values > 0
+    # Cells that touch have no background between them, but there is a membrane all the same.
+    across, down = values[:, 1:] != values[:, :-1], values[1:] != values[:-1]
+    inside[:, 1:] &= ~across
+    inside[:, :-1] &= ~across
+    inside[1:] &= ~down
+    inside[:-1] &= ~down
+    return inside
+
+
+def _every_section_has_two(sections: Sequence[Array]) -> bool:
+    return all(np.unique(label_values(section)).size <= 2 for section in sections)
+
+
+def _kept(masks: Sequence[Mask]) -> float:
+    """Return the share of a class that erosion leaves."""
+    from scipy.ndimage import minimum_filter  # type: ignore[import-untyped]
+
+    left = sum(int(minimum_filter(mask, size=_EROSION_PX).sum()) for mask in masks)
+    return left / max(sum(int(mask.sum()) for mask in masks), 1)
+
+
+def _pieces(masks: Sequence[Mask]) -> int:
+    from scipy.ndimage import label
+
+    return sum(int(label(mask)[1]) for mask in masks)
+
+
+def _darkness(highs: Sequence[Mask], images: Sequence[Array]) -> bool | None:
+    """Tell whether the high class is darker in the image; None when it cannot be told."""
+    pairs = [(h, i) for h, i in zip(highs, images, strict=False) if h.any() and not h.all()]
+    if not pairs:
+        return None
+    gaps = [float(np.nanmean(image[high]) - np.nanmean(image[~high])) for high, image in pairs]
+    return float(np.mean(gaps)) < 0
