@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,32 +130,35 @@ def from_json(text: str) -> tuple[Particle, ...]:
 
 
 def with_overrides(particles: Iterable[Particle], text: str) -> tuple[Particle, ...]:
-    """Change radii and weights as a person wrote them: `name radius=90 weight=2; ...`.
+    """Change kinds as a person wrote it: `name radius=90 weight=2 label=3 colour=#0072B2; ...`.
 
     Raises:
-        DataFormatError: An unknown name, or something that is no `key=number`.
+        DataFormatError: An unknown name, or something that is no such assignment.
     """
     result = {p.name: p for p in particles}
     for entry in filter(None, (part.strip() for part in text.split(";"))):
         name, *assignments = entry.split()
-        particle = by_name(result.values(), name)
-        result[name] = _changed(particle, assignments)
+        result[name] = by_name(result.values(), name)
+        for assignment in assignments:
+            result[name] = _changed(result[name], assignment)
     return tuple(result.values())
 
 
-def _changed(particle: Particle, assignments: Sequence[str]) -> Particle:
-    values = {"radius": particle.radius_angstrom, "weight": particle.weight}
-    for assignment in assignments:
-        key, _, number = assignment.partition("=")
-        try:
-            values[key] = values[key] * 0 + float(number)  # a KeyError names the key
-        except (KeyError, ValueError):
-            raise DataFormatError(Text("cryoet.bad_override", text=assignment)) from None
-    if not values["radius"] > 0 or not values["weight"] >= 0:
-        raise DataFormatError(Text("cryoet.bad_override", text=" ".join(assignments)))
-    return Particle(
-        particle.name, particle.label, values["radius"], values["weight"], particle.colour
-    )
+def _changed(particle: Particle, assignment: str) -> Particle:
+    key, _, value = assignment.partition("=")
+    try:
+        if key == "radius" and float(value) > 0:
+            return replace(particle, radius_angstrom=float(value))
+        if key == "weight" and float(value) >= 0:
+            return replace(particle, weight=float(value))
+        if key == "label" and int(value) > 0:
+            return replace(particle, label=int(value))
+        if key == "colour":
+            red, green, blue = bytes.fromhex(value.removeprefix("#"))
+            return replace(particle, colour=(red, green, blue))
+    except ValueError:
+        pass
+    raise DataFormatError(Text("cryoet.bad_override", text=assignment))
 
 
 def write_copick_config(path: Path, particles: Iterable[Particle], *, name: str, text: str) -> None:
