@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pipelines.contract import Array
 from pipelines.core.files import new_folder, write_json
 from pipelines.core.provenance import code_version, package_versions
 from pipelines.errors import (
@@ -103,22 +106,21 @@ class CheckpointEntry:
     is_builtin: bool
 
 
-def save_checkpoint(folder: Path, state_dict: Mapping[str, Tensor], card: CheckpointCard) -> Path:
+def save_checkpoint(
+    folder: Path, state_dict: Mapping[str, Tensor | Array], card: CheckpointCard
+) -> Path:
     """Write weights and card, replacing the former checkpoint of that folder as a whole.
 
     Args:
         folder: Checkpoint folder, made when it is missing.
-        state_dict: Name to tensor; on any device.
+        state_dict: Name to tensor, on any device, or to numpy array (saved without torch).
         card: What the weights are.
 
     Raises:
         DiskFullError: No space; the former checkpoint is untouched.
     """
-    from safetensors.torch import save_file
-
-    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in state_dict.items()}
     with new_folder(folder) as fresh:
-        save_file(tensors, fresh / WEIGHTS, metadata={"task_id": card.task_id})
+        _save_weights(state_dict, fresh / WEIGHTS, {"task_id": card.task_id})
         write_json(fresh / CARD, dataclasses.asdict(card))
     return folder
 
@@ -263,6 +265,25 @@ def import_foreign_weights(
             Text("checkpoints.nothing_fits", file=path.name, report=report.text)
         )
     return {name: found[name] for name in report.loaded}, report
+
+
+def _save_weights(
+    state_dict: Mapping[str, Tensor | Array], file: Path, metadata: dict[str, str]
+) -> None:
+    arrays = {n: np.array(a) for n, a in state_dict.items() if isinstance(a, np.ndarray)}
+    if len(arrays) == len(state_dict):
+        from safetensors.numpy import save_file as save_arrays
+
+        save_arrays(arrays, file, metadata=metadata)
+        return
+    from safetensors.torch import save_file
+
+    tensors = {
+        n: t.detach().cpu().contiguous().clone()
+        for n, t in state_dict.items()
+        if not isinstance(t, np.ndarray)
+    }
+    save_file(tensors, file, metadata=metadata)
 
 
 def _read_card(file: Path) -> CheckpointCard:

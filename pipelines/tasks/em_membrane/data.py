@@ -279,6 +279,8 @@ def open_label_stack(path: Path, membrane_value: str = "auto") -> LabelStack:
 
 def spread_indices(count: int, most: int) -> NDArray[np.int64]:
     """Choose at most `most` of `count` indices, evenly."""
+    if count == 0:
+        return np.empty(0, np.int64)
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 

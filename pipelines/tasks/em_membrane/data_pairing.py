@@ -13,48 +13,17 @@ from pipelines.core.images import ImageFile, natural_key
 
 Method = Literal["name", "order", "content", "none"]
 
-_LABEL_WORDS: Final = frozenset(
-    [
-        "label",
-        "labels",
-        "lbl",
-        "lbls",
-        "mask",
-        "masks",
-        "gt",
-        "groundtruth",
-        "truth",
-        "annotation",
-        "annotations",
-        "annot",
-        "seg",
-        "segs",
-        "segmentation",
-        "segmentations",
-        "membrane",
-        "membranes",
-        "target",
-        "targets",
-        "manual",
-    ]
-)
-_IMAGE_WORDS: Final = frozenset(
-    [
-        "image",
-        "images",
-        "img",
-        "imgs",
-        "raw",
-        "volume",
-        "volumes",
-        "vol",
-        "em",
-        "data",
-        "input",
-        "inputs",
-        "ground",
-    ]
-)
+# fmt: off
+_LABEL_WORDS: Final = frozenset({
+    "label", "labels", "lbl", "lbls", "mask", "masks", "gt", "groundtruth", "truth", "annotation",
+    "annotations", "annot", "seg", "segs", "segmentation", "segmentations", "membrane",
+    "membranes", "target", "targets", "manual",
+})
+_IMAGE_WORDS: Final = frozenset({
+    "image", "images", "img", "imgs", "raw", "volume", "volumes", "vol", "em", "data", "input",
+    "inputs", "ground",
+})
+# fmt: on
 _MAX_LOOKED_AT: Final = 24  # files whose pixels are looked at when names say nothing
 
 
