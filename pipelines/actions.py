@@ -276,6 +276,7 @@ def _predict_and_measure(
     folder = run.prediction_folder
     folder.mkdir(exist_ok=True)
     rows: list[ItemStatistics] = []
+    num_done = 0
     stage = Text("jobs.stage.predicting")
     reporter.progress(0, len(samples), stage, None)
     with disk_errors(folder):
@@ -286,7 +287,11 @@ def _predict_and_measure(
             if truth is not None:
                 rows.append(task.statistics(prediction, truth))
             reporter.progress(index + 1, len(samples), stage, None)
-            _obey_wish(reporter)
+            num_done = index + 1
+            if num_done < len(samples):
+                _obey_wish(reporter)
+    if num_done < len(samples):  # a task that saw the wish itself yields no further item
+        raise StoppedOnWishError
     return ItemStatistics.concatenate(rows) if rows else None
 
 

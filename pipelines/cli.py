@@ -15,6 +15,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -138,6 +139,9 @@ def _describe(values: Values, terminal: Terminal) -> int:
     terminal.say(Text("cli.presets", presets=", ".join(task.presets)))
     terminal.say(Text("cli.options"))
     terminal.table([(verbatim(f"  {i.name}"), _default(i), i.label) for i in infos])
+    terminal.say(Text("cli.data_options"))
+    infos = configs.describe(task.data_options)
+    terminal.table([(verbatim(f"  {i.name}"), _default(i), i.label) for i in infos])
     terminal.say(Text("cli.metrics"))
     terminal.table([(verbatim(f"  {m.name}"), m.label) for m in task.metrics])
     terminal.result(_description(task, terminal))
@@ -158,16 +162,24 @@ def _description(task: Task, terminal: Terminal) -> dict[str, Any]:
         "title": _words(task.title, terminal),
         "summary": _words(task.summary, terminal),
         "presets": {name: dict(changes) for name, changes in task.presets.items()},
-        "options": [
-            {
-                "name": i.name, "kind": i.kind, "default": i.default, "low": i.low,
-                "high": i.high, "unit": i.unit, "choices": list(i.choices),
-                "label": _words(i.label, terminal), "help": _words(i.help, terminal),
-            }
-            for i in configs.describe(task.config_type)
-        ],
+        "options": [_option(i, terminal) for i in configs.describe(task.config_type)],
+        "data_options": [_option(i, terminal) for i in configs.describe(task.data_options)],
         "metrics": [_metric(m, terminal) for m in task.metrics],
-    }  # fmt: skip
+    }
+
+
+def _option(info: configs.OptionInfo, terminal: Terminal) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "kind": info.kind,
+        "default": info.default,
+        "low": info.low,
+        "high": info.high,
+        "unit": info.unit,
+        "choices": list(info.choices),
+        "label": _words(info.label, terminal),
+        "help": _words(info.help, terminal),
+    }
 
 
 def _metric(metric: MetricInfo, terminal: Terminal) -> dict[str, Any]:
@@ -221,9 +233,10 @@ def _train(values: Values, terminal: Terminal) -> int:
     from pipelines import actions
 
     task = registry.get_task(values["task"])
-    config = configs.parse(task.config_type, _train_options(task, values))
+    options = _Options.of(task, values)
+    config = configs.parse(task.config_type, {**_preset(task, values), **options.work})
     folder = Path(values["run"])
-    record = _open_data(task, values["data"])
+    record = _open_data(task, values["data"], options)
     new = NewRun(
         task_id=task.id,
         action="train",
@@ -245,27 +258,44 @@ def _train(values: Values, terminal: Terminal) -> int:
     return OK
 
 
-def _train_options(task: Task, values: Values) -> dict[str, Any]:
-    """Put preset, flags and `--set` together; the later one wins."""
-    preset = values.get("preset")
-    if preset is not None and preset not in task.presets:
+def _preset(task: Task, values: Values) -> Mapping[str, Any]:
+    name = values.get("preset")
+    if name is None:
+        return {}
+    if name not in task.presets:
         allowed = ", ".join(task.presets)
-        raise ConfigError(Text("cli.unknown_preset", got=preset, allowed=allowed))
-    return {**(task.presets[preset] if preset else {}), **_options(values)}
+        raise ConfigError(Text("cli.unknown_preset", got=name, allowed=allowed))
+    return task.presets[name]
 
 
-def _options(values: Values) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if "device" in values:
-        options["device"] = values["device"]
-    if "time_limit" in values:
-        options["time_limit_s"] = values["time_limit"]
-    for pair in values.get("set", ()):
-        name, has_value, value = pair.partition("=")
-        if not has_value:
-            raise UsageError(Text("cli.not_a_pair", word=pair))
-        options[name.strip().replace("-", "_")] = value.strip()
-    return options
+@dataclass(frozen=True)
+class _Options:
+    """Hold what `--set` and its shorthands say.
+
+    Attributes:
+        work: Options of the task's configuration.
+        data: Options of how files are read.
+    """
+
+    work: Mapping[str, Any]
+    data: Mapping[str, str]
+
+    @classmethod
+    def of(cls, task: Task, values: Values) -> _Options:
+        """Tell options of the data from those of the work by their names."""
+        shorthands = {"device": "device", "time_limit": "time_limit_s"}
+        work = {name: values[key] for key, name in shorthands.items() if key in values}
+        work_names = {info.name for info in configs.describe(task.config_type)}
+        data_names = {info.name for info in configs.describe(task.data_options)} - work_names
+        data: dict[str, str] = {}
+        for pair in values.get("set", ()):
+            name, has_value, value = pair.partition("=")
+            if not has_value:
+                raise UsageError(Text("cli.not_a_pair", word=pair))
+            name = name.strip().replace("-", "_")
+            (data if name in data_names else work)[name] = value.strip()
+        configs.parse(task.data_options, data)
+        return cls(work, data)
 
 
 def _predict(values: Values, terminal: Terminal) -> int:
@@ -275,10 +305,11 @@ def _predict(values: Values, terminal: Terminal) -> int:
     task = registry.get_task(values["task"])
     checkpoint = find_checkpoint(Path(values["checkpoint"]))
     card = load_card(checkpoint, task_id=task.id)
-    config = actions.prediction_config(task, card, _options(values))
+    options = _Options.of(task, values)
+    config = actions.prediction_config(task, card, options.work)
     output = Path(values["output"])
     _refuse_file(output)
-    record = _open_data(task, values["input"])
+    record = _open_data(task, values["input"], options)
     new = NewRun(
         task.id, "predict", configs.to_json(config), record, checkpoint=checkpoint,
         parent_run=card.run_id, output=output,
@@ -406,7 +437,7 @@ def _show_command(command: Command, terminal: Terminal) -> None:
     terminal.table([(verbatim(f"  {a.usage}"), a.help) for a in command.arguments])
 
 
-def _open_data(task: Task, source: str) -> DatasetRecord:
+def _open_data(task: Task, source: str, options: _Options) -> DatasetRecord:
     """Register what stands at a path; the command line may read wherever its user may."""
     from pipelines import datasets
 
@@ -416,7 +447,7 @@ def _open_data(task: Task, source: str) -> DatasetRecord:
     path = Path(source).expanduser()
     if not path.exists():
         raise DatasetNotFoundError(Text("jobs.no_such_path", path=source))
-    return datasets.register(task, path.resolve(), {}, settings)
+    return datasets.register(task, path.resolve(), options.data, settings)
 
 
 def _work_here(run: Run, terminal: Terminal) -> Run:

@@ -120,6 +120,17 @@ def test_predict_reads_data_without_labels_and_keeps_options_of_the_training(
     }  # fmt: skip
 
 
+def test_options_of_how_files_are_read_reach_the_data_set(
+    call: Call, values: Path, tmp_path: Path
+) -> None:
+    words = ("train", "fake", "--data", values, "--run", tmp_path / "r", "--set", "inverted=yes")
+    assert call(*words)[0] == 0
+    assert store.read_run(tmp_path / "r").dataset().options == {"inverted": "yes"}
+    assert "inverted" not in load_card(tmp_path / "r").config
+    code, _, err = call(*words[:-1], "inverted=perhaps")
+    assert (code, "“inverted” is “perhaps”" in err) == (2, True)
+
+
 def test_data_may_be_the_built_in_sample(call: Call, tmp_path: Path) -> None:
     code, _, _ = call("train", "fake", "--data", "sample", "--run", tmp_path / "r", "--json")
     assert code == 0

@@ -11,6 +11,7 @@ import functools
 import io
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -300,6 +301,7 @@ class _TiffReader:
             with self._lock:
                 if self._stream is None or self._decoder is None:
                     self._stream = _open_stream(self._file, self._limits)
+                    weakref.finalize(self, self._stream.close)
                     self._decoder = PageDecoder(self._stream, self._file.label)
                 pixels = self._read_from(self._stream, self._decoder, index)
         return to_section(pixels, self._layout)

@@ -282,10 +282,11 @@ def _starts_like_zip(path: Path) -> bool:
 
 def _list_zip(path: Path, limits: Limits) -> Listing:
     with open_zip(path) as archive:
-        infos = [i for i in archive.infolist() if not i.is_dir() and not _is_litter_path(i)]
-    if len(infos) > limits.max_files:
+        everything = archive.infolist()
+    if len(everything) > limits.max_files:
         raise DataFormatError(Text("images.too_many_files", file=path.name, limit=limits.max_files))
-    _check_archive(path, infos, limits)
+    _check_archive(path, everything, limits)
+    infos = [i for i in everything if not i.is_dir() and not _is_litter_path(i)]
     counts = Counter(_plain(info) for info in infos)
     files: list[ImageFile] = []
     refusals: list[Refusal] = []

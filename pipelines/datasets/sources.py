@@ -36,10 +36,17 @@ def resolve_source(text_path: str, settings: Settings) -> Path:
         raise DatasetNotFoundError(Text("data.no_path", path=typed[:200]))
     if not any(path.is_relative_to(root) for root in roots):
         shown = ", ".join(dict.fromkeys(str(root) for root in roots))
-        raise DataError(Text("data.outside_roots", path=typed, roots=shown))
-    if not path.exists():
-        raise DatasetNotFoundError(Text("data.no_path", path=typed))
+        raise DataError(Text("data.outside_roots", path=typed[:200], roots=shown))
+    if not _exists(path):
+        raise DatasetNotFoundError(Text("data.no_path", path=typed[:200]))
     return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def new_upload_folder(settings: Settings) -> Path:

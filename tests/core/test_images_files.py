@@ -1,0 +1,152 @@
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+from tifffile import imwrite
+
+from pipelines.core.images_files import Limits, list_image_files, natural_key
+from pipelines.errors import DataFormatError, DatasetNotFoundError
+from tests.wording import assert_clear
+
+
+@pytest.fixture
+def tiff_bytes(tmp_path):
+    path = tmp_path / "source.tif"
+    imwrite(path, np.zeros((4, 4), np.uint8))
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def make_zip(path, members, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def refused(path, *names, **options):
+    with pytest.raises(DataFormatError) as caught:
+        list_image_files(path, **options)
+    assert_clear(caught.value.text, path.name, *names)
+
+
+def test_numbers_in_names_sort_by_value():
+    names = ["s10", "s2", "S1", "s02b", "t"]
+    assert sorted(names, key=natural_key) == ["S1", "s2", "s02b", "s10", "t"]
+
+
+def test_a_missing_path_is_told_apart_from_an_empty_folder(tmp_path):
+    with pytest.raises(DatasetNotFoundError):
+        list_image_files(tmp_path / "nothing")
+    (tmp_path / "notes.txt").write_text("no image")
+    refused(tmp_path)
+
+
+def test_hidden_files_and_litter_are_no_images(tmp_path, tiff_bytes):
+    for name in (".hidden.tif", "__MACOSX/._a.tif", "sub/a.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(tiff_bytes)
+    assert [f.name for f in list_image_files(tmp_path).files] == ["sub/a.tif"]
+
+
+def test_a_link_that_leads_out_is_left_out_and_the_rest_stays(tmp_path, tiff_bytes):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.tif").write_bytes(tiff_bytes)
+    (inside / "a.tif").write_bytes(tiff_bytes)
+    (inside / "b.tif").symlink_to(outside / "secret.tif")
+    (inside / "folder").symlink_to(outside)
+    (inside / "c.tif").symlink_to(inside / "a.tif")
+    listing = list_image_files(inside)
+    assert [f.name for f in listing.files] == ["a.tif", "c.tif"]
+    assert [r.name for r in listing.refusals] == ["b.tif"]
+    assert_clear(listing.refusals[0].text, "b.tif")
+
+
+def test_too_many_files_are_refused_before_they_are_opened(tmp_path, tiff_bytes):
+    for index in range(5):
+        (tmp_path / f"{index}.tif").write_bytes(tiff_bytes)
+    refused(tmp_path, limits=Limits(max_files=4))
+
+
+def test_an_empty_zip_is_refused(tmp_path):
+    refused(make_zip(tmp_path / "a.zip", []))
+
+
+def test_a_zip_without_images_is_refused(tmp_path):
+    refused(make_zip(tmp_path / "a.zip", [("notes.txt", b"none")]))
+
+
+def test_something_that_is_no_zip_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and then nothing that fits")
+    refused(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a.tif", "x/../../a.tif", "/etc/a.tif", "C:/a.tif", "..\\a.tif", "\\\\host\\share\\a.tif"],
+)
+def test_a_zip_with_a_name_that_leaves_its_folder_is_refused(tmp_path, tiff_bytes, name):
+    refused(make_zip(tmp_path / "a.zip", [("good.tif", tiff_bytes), (name, tiff_bytes)]))
+
+
+def test_a_link_in_a_zip_is_left_out(tmp_path, tiff_bytes):
+    link = zipfile.ZipInfo("link.tif")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = make_zip(tmp_path / "a.zip", [("good.tif", tiff_bytes), (link, b"/etc/passwd")])
+    listing = list_image_files(path)
+    assert [f.member for f in listing.files] == ["good.tif"]
+    assert_clear(listing.refusals[0].text, "link.tif")
+
+
+def test_an_archive_in_an_archive_is_left_out(tmp_path, tiff_bytes):
+    inner = make_zip(tmp_path / "inner.zip", [("a.tif", tiff_bytes)]).read_bytes()
+    path = make_zip(tmp_path / "a.zip", [("inner.zip", inner), ("good.tif", tiff_bytes)])
+    listing = list_image_files(path)
+    assert [f.member for f in listing.files] == ["good.tif"]
+    assert_clear(listing.refusals[0].text, "inner.zip")
+    refused(make_zip(tmp_path / "b.zip", [("inner.zip", inner)]), "inner.zip")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("other", ["a.tif", "A.tif", "./a.tif"])
+def test_two_files_of_one_name_are_left_out_and_the_rest_stays(tmp_path, tiff_bytes, other):
+    members = [("a.tif", tiff_bytes), (other, tiff_bytes), ("good.tif", tiff_bytes)]
+    listing = list_image_files(make_zip(tmp_path / "a.zip", members))
+    assert [f.member for f in listing.files] == ["good.tif"]
+    assert_clear(listing.refusals[0].text, "tif")
+
+
+def test_a_zip_bomb_is_refused_without_being_unpacked(tmp_path):
+    bomb = make_zip(tmp_path / "a.zip", [("a.tif", b"\0" * 80_000_000)])
+    assert bomb.stat().st_size < 100_000
+    refused(bomb, "a.tif")
+
+
+def test_a_zip_above_the_limit_in_total_is_refused(tmp_path):
+    content = np.random.default_rng(0).bytes(1000)
+    path = make_zip(tmp_path / "a.zip", [("a.tif", content), ("b.tif", content)])
+    refused(path, limits=Limits(max_total_bytes=1500))
+
+
+def test_an_encrypted_zip_is_refused(tmp_path, tiff_bytes):
+    path = make_zip(tmp_path / "a.zip", [("a.tif", tiff_bytes)])
+    content = bytearray(path.read_bytes())
+    content[content.find(b"PK\x01\x02") + 8] |= 1  # flag of the central directory
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_damaged_member_is_refused_when_it_is_read(tmp_path, tiff_bytes):
+    from pipelines.core.images import open_stack
+
+    path = make_zip(tmp_path / "a.zip", [("a.tif", np.random.default_rng(0).bytes(3000))])
+    content = bytearray(path.read_bytes())
+    content[200:260] = b"\xff" * 60
+    path.write_bytes(content)
+    with pytest.raises(DataFormatError) as caught:
+        open_stack(list_image_files(path).files)
+    assert_clear(caught.value.text, "a.tif")
