@@ -27,6 +27,7 @@ from pipelines.contract import (
 )
 from pipelines.core.checkpoints import CheckpointCard, load_card, update_card
 from pipelines.core.files import disk_errors, write_json
+from pipelines.core.intervals import Unit, bootstrap, choose_unit
 from pipelines.errors import CheckpointMismatchError, DataFormatError, DatasetNotFoundError
 from pipelines.jobs.store import Run
 from pipelines.text import Text
@@ -68,11 +69,13 @@ class PartScores:
         item_ids: Items that they are of.
         metrics: Metric to value; NaN where it is not defined.
         intervals: Metric to the bounds of its 95 % interval; empty where none can be given.
+        interval_unit: What was resampled for them: "group", "item", or "" without intervals.
     """
 
     item_ids: tuple[str, ...]
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
+    interval_unit: Unit = ""
 
 
 def perform(run: Run, reporter: RunReporter) -> None:
@@ -319,7 +322,15 @@ def _choose_point(
 
 def _score(task: Task, rows: ItemStatistics, point: OperatingPoint) -> PartScores:
     metrics = {name: float(value) for name, value in task.reduce(rows, point).items()}
-    return PartScores(rows.item_ids(), metrics, {})
+    groups, items = rows.columns["group"], rows.columns["item_id"]
+    unit = choose_unit(groups, items)
+    if not unit:
+        return PartScores(rows.item_ids(), metrics, {})
+    intervals = bootstrap(
+        groups if unit == "group" else items,
+        lambda drawn: task.reduce(rows.take(drawn), point),
+    )
+    return PartScores(rows.item_ids(), metrics, intervals, unit)
 
 
 def _write_scores(folder: Path, rows: ItemStatistics, scores: Scores) -> None:

@@ -339,14 +339,21 @@ def _evaluate(values: Values, terminal: Terminal) -> int:
     (part,) = scores.parts.values()
     point = scores.operating_point
     terminal.table(
-        [(verbatim(n), Text("cli.number", value=v)) for n, v in part.metrics.items()]
+        [(verbatim(n), _figure(v, part.intervals.get(n))) for n, v in part.metrics.items()]
         + [(verbatim(n), Text("cli.number", value=v)) for n, v in point.thresholds.items()]
     )
     terminal.say(Text(f"cli.source.{point.source}", n=len(part.item_ids)))
     result: dict[str, Any] = {**part.metrics, **point.thresholds, "threshold_source": point.source}
-    result |= {"intervals": part.intervals, "items": list(part.item_ids)}
+    result |= {"intervals": part.intervals, "interval_unit": part.interval_unit}
+    result |= {"items": list(part.item_ids)}
     terminal.result(actions.plain_numbers(result))
     return OK
+
+
+def _figure(value: float, interval: Sequence[float] | None) -> Text:
+    if interval is None:
+        return Text("cli.number", value=value)
+    return Text("cli.interval", value=value, low=interval[0], high=interval[1])
 
 
 def _work(values: Values, terminal: Terminal) -> int:
@@ -480,7 +487,8 @@ def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Termina
     if scores is None:
         return
     for name, part in scores["parts"].items():
-        value = part["metrics"][task.main_metric.name]
+        name_of_main = task.main_metric.name
+        value = _figure(part["metrics"][name_of_main], part["intervals"].get(name_of_main))
         terminal.say(
             Text(
                 "cli.score",

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.contract import Array
 from pipelines.core.files import new_folder, write_json
 from pipelines.core.provenance import code_version, package_versions
 from pipelines.errors import (
@@ -29,6 +29,7 @@ from pipelines.text import Text
 if TYPE_CHECKING:
     from torch import Tensor
 
+Array = NDArray[Any]
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 RUN_SUBFOLDER = "checkpoint"
