@@ -183,9 +183,7 @@ def write_picks(
     return written
 
 
-def _to_json(
-    picks: Picks, experiment: str, kind: str, user: str, session: str
-) -> dict[str, Any]:
+def _to_json(picks: Picks, experiment: str, kind: str, user: str, session: str) -> dict[str, Any]:
     identity = np.eye(4).tolist()
     points = [
         {

@@ -79,7 +79,10 @@ def density_from_map(path: Path, *, threshold: float | None = None) -> Density:
     _, cell = np.unique(cells, axis=0, return_inverse=True)
     mass = np.bincount(cell.ravel())
     beads = np.stack(
-        [np.bincount(cell.ravel(), places[:, a]) / mass * volume.spacing_angstrom for a in range(3)],
+        [
+            np.bincount(cell.ravel(), places[:, a]) / mass * volume.spacing_angstrom
+            for a in range(3)
+        ],
         axis=1,
     )
     full = (16.0 / volume.spacing_angstrom) ** 3

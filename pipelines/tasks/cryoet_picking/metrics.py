@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract import ItemStatistics, OperatingPoint
+from pipelines.contract import ItemStatistics, OperatingPoint, ThresholdSource
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.particles import Particle, by_name
 from pipelines.tasks.cryoet_picking.picks import Floats, Integers, Picks
@@ -423,3 +423,10 @@ def best_thresholds(rows: ItemStatistics) -> dict[str, float]:
         top = np.flatnonzero(smooth >= smooth.max() - 1e-9)
         chosen[kind] = float(THRESHOLDS[top[len(top) // 2]]) if smooth.max() > 0 else 0.5
     return chosen
+
+
+def point(
+    thresholds: Mapping[str, float], source: ThresholdSource = "validation"
+) -> OperatingPoint:
+    """Make an operating point of one threshold a kind."""
+    return OperatingPoint(dict(thresholds), source=source)

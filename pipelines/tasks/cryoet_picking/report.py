@@ -126,9 +126,7 @@ def outside_volume(project: Project, experiment: str) -> np.ndarray[Any, np.dtyp
     return outside
 
 
-def near_duplicates(
-    picks: Picks, particles: tuple[Particle, ...]
-) -> list[tuple[int, int]]:
+def near_duplicates(picks: Picks, particles: tuple[Particle, ...]) -> list[tuple[int, int]]:
     """List pairs of one kind closer than half its radius (one candidate would hit both)."""
     from scipy.spatial import KDTree
 

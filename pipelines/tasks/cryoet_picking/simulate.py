@@ -196,9 +196,7 @@ def write_tree(
     )
     for index in range(num_tomograms):
         name = f"TS_{index + 1}"
-        made = simulate_tomogram(
-            chosen, seed * 1000 + index, experiment=name, densities=densities
-        )
+        made = simulate_tomogram(chosen, seed * 1000 + index, experiment=name, densities=densities)
         folder = root / "static" / "ExperimentRuns" / name / "VoxelSpacing10.000"
         folder.mkdir(parents=True)
         write_zarr(folder / "denoised.zarr", made.volume, spacing_angstrom=SPACING_ANGSTROM)
@@ -303,17 +301,13 @@ def _add_unlabelled(
         _add_one(specimen, scene, density)
 
 
-def _add_membranes(
-    specimen: NDArray[np.float32], scene: _Scene, config: SimulationConfig
-) -> None:
+def _add_membranes(specimen: NDArray[np.float32], scene: _Scene, config: SimulationConfig) -> None:
     """Add closed vesicles: two leaflets 40 angstrom apart."""
     grid = [np.arange(n) * SPACING_ANGSTROM for n in specimen.shape]
     for _ in range(config.num_vesicles):
         centre = scene.rng.random(3) * scene.extent
         radius = float(scene.rng.uniform(0.15, 0.35) * scene.extent[1])
-        z, y, x = (
-            ((g - c) ** 2).astype(np.float32) for g, c in zip(grid, centre, strict=True)
-        )
+        z, y, x = (((g - c) ** 2).astype(np.float32) for g, c in zip(grid, centre, strict=True))
         distance = np.sqrt(z[:, None, None] + y[None, :, None] + x[None, None, :]) - radius
         for leaflet in (-20.0, 20.0):
             specimen += 1.1 * np.exp(-0.5 * ((distance - leaflet) / 9.0) ** 2).astype(np.float32)

@@ -276,9 +276,7 @@ def _check_axes(
         raise DataFormatError(Text("cryoet.not_3d", file=name, shape=" x ".join(map(str, shape))))
 
 
-def _scale_of(
-    entry: dict[str, Any], scale: dict[str, Any], places: tuple[int, int, int]
-) -> float:
+def _scale_of(entry: dict[str, Any], scale: dict[str, Any], places: tuple[int, int, int]) -> float:
     """Multiply the scales of a level and of the whole; unequal axes take their geometric mean."""
     product = np.ones(3)
     is_known = False
@@ -353,7 +351,10 @@ def _write_level(
         )
     else:
         array = group.create_array(
-            name, shape=volume.shape, chunks=chunks, dtype="float32",
+            name,
+            shape=volume.shape,
+            chunks=chunks,
+            dtype="float32",
             compressors=BloscCodec(cname="zstd", clevel=3),
         )
     array[...] = volume
