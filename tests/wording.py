@@ -13,7 +13,7 @@ def assert_clear(text: Text, *names: str) -> None:
         assert "\n" not in words, words
         assert "Traceback" not in words, words
         assert words.endswith("."), words
-        assert len(words) < 420, words
+        assert len(words) < 600, words
         for name in names:
             assert name in words, (name, words)
     # What to do next stands behind a semicolon or comma, not in a second paragraph.

@@ -354,7 +354,11 @@ def _open_stream(file: ImageFile, limits: Limits) -> IO[bytes]:
         except OSError as error:
             raise DataFormatError(Text("images.unreadable", file=file.label)) from error
     spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 it is returned
-    copy_member(file, spool, limits)
+    try:
+        copy_member(file, spool, limits)
+    except BaseException:
+        spool.close()
+        raise
     spool.seek(0)
     return spool
 

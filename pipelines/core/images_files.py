@@ -124,6 +124,8 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def list_image_files(source: Path, limits: Limits = DEFAULT_LIMITS) -> Listing:
     """List the images of a file, a folder (with its subfolders) or a zip.
 
+    A folder that holds no image but one zip, as an upload does, stands for that zip.
+
     Args:
         source: Existing path.
         limits: What reading may cost.
@@ -134,6 +136,8 @@ def list_image_files(source: Path, limits: Limits = DEFAULT_LIMITS) -> Listing:
     """
     if source.is_dir():
         listing = _list_folder(source, limits)
+        packed = _only_zip(source) if not listing.files else None
+        listing = _list_zip(packed, limits) if packed else listing
     elif not source.is_file():
         raise DatasetNotFoundError(Text("images.not_found", path=str(source)))
     elif source.suffix.lower() in ARCHIVE_SUFFIXES or _starts_like_zip(source):
@@ -208,6 +212,12 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
             files.append(ImageFile(path, name=name))
     files.sort(key=lambda file: natural_key(file.name))
     return Listing(root, tuple(files), tuple(refusals))
+
+
+def _only_zip(folder: Path) -> Path | None:
+    found = [p for p in folder.iterdir() if p.suffix.lower() in ARCHIVE_SUFFIXES and p.is_file()]
+    is_single = len(found) == 1 and not found[0].is_symlink()
+    return found[0].resolve() if is_single else None
 
 
 def _walk(root: Path, limits: Limits) -> Iterator[Path]:

@@ -326,11 +326,23 @@ class State:
                 "param_groups": self.optimizer.state_dict()["param_groups"],
             }
         )
+        self._lay_out_moments()
         self.scaler.load_state_dict(numbers["scaler"])
         self.step, self.elapsed_s = int(numbers["step"]), float(numbers["elapsed_s"])
         torch.set_rng_state(tensors["rng.cpu"])
         if "rng.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
+
+    def _lay_out_moments(self) -> None:
+        """Give each moment the memory order of its weight, which the file does not keep.
+
+        The fused optimiser walks both in memory order: a channels-last weight with a contiguous
+        moment would be updated by its neighbours' moments.
+        """
+        for weight, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if value.shape == weight.shape:
+                    moments[name] = torch.empty_like(weight).copy_(value)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}

@@ -72,6 +72,14 @@ def test_too_many_files_are_refused_before_they_are_opened(tmp_path, tiff_bytes)
     refused(tmp_path, limits=Limits(max_files=4))
 
 
+def test_a_folder_with_nothing_but_a_zip_stands_for_it(tmp_path, tiff_bytes):
+    make_zip(tmp_path / "a.zip", [("sub/a.tif", tiff_bytes)])
+    listing = list_image_files(tmp_path)
+    assert (listing.root, [f.name for f in listing.files]) == (tmp_path, ["a.zip!sub/a.tif"])
+    make_zip(tmp_path / "b.zip", [("sub/a.tif", tiff_bytes)])
+    refused(tmp_path)
+
+
 def test_an_empty_zip_is_refused(tmp_path):
     refused(make_zip(tmp_path / "a.zip", []))
 

@@ -57,6 +57,8 @@ def make_model(width=4):
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Dropout(0.2),
+            nn.Conv2d(width, width, 3, padding=1),  # its weight is channels-last in memory
+            nn.ReLU(),
             nn.Conv2d(width, 1, 1),
         )
 
@@ -80,7 +82,11 @@ def weights_of(model):
 
 
 def test_a_paused_and_resumed_run_equals_an_uninterrupted_one(tmp_path):
-    """Dropout, batch statistics, moments, average and batches all have to continue as they were."""
+    """Dropout, batch statistics, moments, average and batches all have to continue as they were.
+
+    The moments once came back in another memory order than their channels-last weights, and the
+    fused optimiser then mixed them up: the resumed run trained on, a little wrong.
+    """
     plan = Plan(max_steps=20, warmup_steps=3)
     with torch_seeded(5):
         whole = fit(make_work(), plan, device=CPU, run=Recorder())

@@ -271,8 +271,10 @@ def open_label_stack(path: Path, membrane_value: str = "auto") -> LabelStack:
     Raises:
         DataError: No label can be read there.
     """
+    from pipelines.tasks.em_membrane.data_report import looks_like_mask
+
     files = list_image_files(path).files
-    pairing = pair_files(files, lambda file: False)
+    pairing = pair_files(files, looks_like_mask)
     labels = [label for _, label in pairing.pairs if label is not None]
     return LabelStack(labels or files, membrane_value)
 

@@ -23,6 +23,7 @@ Polarity = Literal["low", "high"]
 
 _SOFT_SHARE: Final = 0.9  # of the pixels lie near the two ends when edges are merely soft
 _SOFT_BAND: Final = 0.1  # of the range counts as "near the end"
+_END_SHARE: Final = 0.05  # of them at either end
 _EROSION_PX: Final = 7  # a membrane of the field (4 nm a pixel) is 4 to 10 px wide
 
 
@@ -91,10 +92,18 @@ def find_scheme(sections: Sequence[Array]) -> Scheme:
         return Scheme("two", (low + high) / 2, *found)
     if low == 0 and _every_section_has_two(sections):
         return Scheme("two", min(v for v in histogram if v > 0) / 2, *found)  # 0/1 beside 0/255
+    if len(histogram) > 3 and _lies_at_its_ends(histogram, low, high):
+        return Scheme("soft", (low + high) / 2, *found)
+    return Scheme("cells", 0.0, *found)
+
+
+def _lies_at_its_ends(histogram: dict[float, int], low: float, high: float) -> bool:
+    """Tell soft edges (nearly all values at both ends) from numbers (many, of any size)."""
     band = _SOFT_BAND * (high - low)
-    near = sum(c for v, c in histogram.items() if v <= low + band or v >= high - band)
-    is_soft = near >= _SOFT_SHARE * sum(histogram.values()) and len(histogram) > 3
-    return Scheme("soft", (low + high) / 2, *found) if is_soft else Scheme("cells", 0.0, *found)
+    total = sum(histogram.values())
+    at_low = sum(count for value, count in histogram.items() if value <= low + band) / total
+    at_high = sum(count for value, count in histogram.items() if value >= high - band) / total
+    return min(at_low, at_high) >= _END_SHARE and at_low + at_high >= _SOFT_SHARE
 
 
 def find_polarity(highs: Sequence[Mask], images: Sequence[Array]) -> PolarityFinding:
@@ -141,9 +150,11 @@ def inside_mask(section: Array, *, kind: str, cut: float, membrane: str) -> Mask
     if kind != "cells":
         high: Mask = values > cut
         return high if membrane == "low" else ~high
-    inside: Mask = values > 0
     # Cells that touch have no background between them, but there is a membrane all the same.
-    across, down = values[:, 1:] != values[:, :-1], values[1:] != values[:-1]
+    cell: Mask = values > 0
+    across = (values[:, 1:] != values[:, :-1]) & cell[:, 1:] & cell[:, :-1]
+    down = (values[1:] != values[:-1]) & cell[1:] & cell[:-1]
+    inside = cell.copy()
     inside[:, 1:] &= ~across
     inside[:, :-1] &= ~across
     inside[1:] &= ~down

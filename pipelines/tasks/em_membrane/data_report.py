@@ -86,7 +86,7 @@ class Findings:
 def survey(source: Path, options: DataOptions) -> Inspection:
     """Report what stands at a path; see `data.inspect_source`."""
     listing = list_image_files(source)
-    pairing = pair_files(listing.files, _looks_like_mask)
+    pairing = pair_files(listing.files, looks_like_mask)
     findings = _open_all(listing, pairing, options)
     _drop_bad_pixels(findings)
     resolved, facts = _read_labels(findings, options)
@@ -115,7 +115,8 @@ def survey(source: Path, options: DataOptions) -> Inspection:
 # --- opening --------------------------------------------------------------------------------
 
 
-def _looks_like_mask(file: ImageFile) -> bool:
+def looks_like_mask(file: ImageFile) -> bool:
+    """Tell whether the middle section of a file holds exactly two values."""
     try:
         stack = open_stack(file, colour="luminance")
         return int(np.unique(stack[len(stack) // 2]).size) == 2

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract import ItemStatistics
+from pipelines.core.metrics import Confusion, dice, error_rate, iou, safe_ratio
 from pipelines.errors import DataFormatError
 from pipelines.tasks.em_membrane.cells import CellHierarchy, grow_hierarchy, label_components
 from pipelines.text import Text
@@ -167,13 +168,17 @@ def section_scores(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Floats]
     true = columns["squares_true"]
     h_predicted, h_true = columns["entropy_predicted"], columns["entropy_true"]
     information = np.maximum(h_predicted + h_true - columns["entropy_joint"], 0.0)
+    parts = {
+        "v_rand": (joint, 0.5 * (predicted + true)),
+        "v_rand_split": (joint, true),
+        "v_rand_merge": (joint, predicted),
+        "v_info": (information, 0.5 * (h_predicted + h_true)),
+        "v_info_split": (information, h_predicted),
+        "v_info_merge": (information, h_true),
+    }
+    # 0/0 is agreement: there was nothing to split or to merge, and nothing was
     found = {
-        "v_rand": _ratio(joint, 0.5 * (predicted + true)),
-        "v_rand_split": _ratio(joint, true),
-        "v_rand_merge": _ratio(joint, predicted),
-        "v_info": _ratio(information, 0.5 * (h_predicted + h_true)),
-        "v_info_split": _ratio(information, h_predicted),
-        "v_info_merge": _ratio(information, h_true),
+        name: safe_ratio(above, below, undefined=1.0) for name, (above, below) in parts.items()
     }
     return {name: np.where(has_cells, value, np.nan) for name, value in found.items()}
 
@@ -184,10 +189,10 @@ def reduce(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
     for name, values in section_scores(columns).items():
         defined = values[~np.isnan(values)]
         found[name] = float(defined.mean()) if len(defined) else float("nan")
-    tp, fp, fn, tn = (float(columns[name].sum()) for name in ("tp", "fp", "fn", "tn"))
-    found["pixel_error"] = _quotient(fp + fn, tp + fp + fn + tn)
-    found["iou"] = _quotient(tp, tp + fp + fn)
-    found["dice"] = _quotient(2 * tp, 2 * tp + fp + fn)
+    membrane = Confusion(*(columns[name] for name in ("tp", "fp", "fn", "tn"))).pool()
+    found["pixel_error"] = float(error_rate(membrane))
+    found["iou"] = float(iou(membrane))
+    found["dice"] = float(dice(membrane))
     return found
 
 
@@ -253,13 +258,3 @@ def _pixel_counts(
     tp = np.searchsorted(membrane, levels, side="right")  # predicted membrane: p <= threshold
     fp = np.searchsorted(inside, levels, side="right")
     return np.array([tp, fp, len(membrane) - tp, len(inside) - fp], np.float64)
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide; 0/0 is agreement, 1: there was nothing to split or merge, and nothing was."""
-    safe = np.where(denominator > 0, denominator, 1.0)
-    return np.where(denominator > 0, numerator / safe, 1.0)
-
-
-def _quotient(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else float("nan")

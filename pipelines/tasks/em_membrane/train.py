@@ -1,0 +1,336 @@
+"""Train a membrane network: sections to patches, patches to steps, and a look at the result.
+
+`train_segmentation` knows neither files nor pages: sections come in as arrays, what is worth seeing
+goes to a reporter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pipelines.contract import ItemStatistics
+from pipelines.core.inference import TiledInference, predict_images
+from pipelines.core.seeding import rng_at
+from pipelines.core.tiling import Tiling
+from pipelines.core.training import Batch, Outcome, Plan, Reporter, Work, fit
+from pipelines.errors import DataError
+from pipelines.tasks.em_membrane import metrics
+from pipelines.tasks.em_membrane.augment import Augmented, AugmentOptions, Section, augment
+from pipelines.tasks.em_membrane.loss import (
+    LossName,
+    cross_entropy,
+    inside_probability,
+    segmentation_loss,
+)
+from pipelines.tasks.em_membrane.model import ModelOptions, UNet, build_model
+from pipelines.tasks.em_membrane.pairs import pair_loss, pair_targets
+from pipelines.tasks.em_membrane.weight_map import unet_weight_map
+from pipelines.text import Text
+
+STATE_FILE: Final = "training_state.safetensors"
+_LIVE_SIDE_PX: Final = 1024  # of a larger section only the middle is validated while training
+
+
+class PictureReporter(Reporter, Protocol):
+    """The part of `contract.RunReporter` that the training needs."""
+
+    def picture(self, name: str, pixels: npt.NDArray[Any], caption: Text) -> None:
+        """Keep one picture of a series."""
+
+    def note(self, text: Text) -> None:
+        """Tell the person something that does not stop the work."""
+
+
+@dataclass(frozen=True)
+class LabelledSection:
+    """Hold one section with its truth.
+
+    Attributes:
+        item_id: Its name.
+        image: `(H, W)` grey values of any type and range.
+        inside: `(H, W)` bool, True inside a cell.
+    """
+
+    item_id: str
+    image: npt.NDArray[Any]
+    inside: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Say how to train.
+
+    Attributes:
+        model: Which network.
+        augment: How samples are varied.
+        plan: How long and how fast.
+        loss: Which loss of the classes.
+        pair_share: Weight of the pair loss, where the network has that head.
+        w0: Height of the weight map's gap term.
+        sigma_px: Width of the gap term, in px.
+        batch_size: Patches a step.
+        seed: Seed of weights and samples.
+    """
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    plan: Plan = field(default_factory=lambda: Plan(time_limit_s=600.0))
+    loss: LossName = "ce"
+    pair_share: float = 0.5
+    w0: float = 10.0
+    sigma_px: float = 5.0
+    batch_size: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold the result of a training.
+
+    Attributes:
+        outcome: How it ended, the averaged model, steps and time.
+        statistics: Rows of the validation sections, predicted as `predict` does; None without
+            validation sections, or when the training was paused.
+    """
+
+    outcome: Outcome
+    statistics: ItemStatistics | None
+
+
+def train_segmentation(
+    sections: Sequence[LabelledSection],
+    validation: Sequence[LabelledSection],
+    options: TrainOptions,
+    *,
+    device: torch.device,
+    run: PictureReporter,
+    folder: Path | None = None,
+) -> Trained:
+    """Train a network on sections, within a limit that counts everything done here.
+
+    Args:
+        sections: What the weights are fitted to; at least one.
+        validation: What curves, picture and threshold come from; may be empty, then the first
+            training section serves for the curves.
+        options: How.
+        device: Where to compute.
+        run: Takes what is reported.
+        folder: Where the state is kept; one that is there is continued. None keeps nothing.
+
+    Raises:
+        DataError: There is no section to train on.
+    """
+    start = time.monotonic()
+    if not sections:
+        raise DataError(Text("em_train.no_sections"))
+    cv2.setNumThreads(1)  # its own threads would fight with torch's for the cores
+    model = build_model(options.model, seed=options.seed, note=run.note)
+    maker = BatchMaker([prepare(s, options) for s in sections], options)
+    viewer = LiveView([*validation, *sections][0], options, device, run)
+    reserve_s = _final_cost_s(model, validation[:1], options, device) * len(validation)
+    spent_s = time.monotonic() - start
+    plan = dataclasses.replace(options.plan, reserve_s=1.1 * reserve_s + spent_s)
+    outcome = fit(
+        Work(model, maker.make, lambda m, b: batch_loss(m, b, options), viewer.validate),
+        plan,
+        device=device,
+        run=run,
+        state_file=None if folder is None else folder / STATE_FILE,
+    )
+    if outcome.ending == "pause" or not validation:
+        return Trained(outcome, None)
+    return Trained(outcome, measure_sections(outcome.model, validation, options.model, device))
+
+
+class BatchMaker:
+    """Make batch number `step` from prepared sections; the same step gives the same batch."""
+
+    def __init__(self, sections: Sequence[Section], options: TrainOptions) -> None:
+        self._sections = sections
+        self._options = options
+
+    def make(self, step: int) -> dict[str, Tensor]:
+        """Draw the samples of a step.
+
+        Returns:
+            "image" `(B, 1, P, P)` float32 standardised, "inside" `(B, P, P)` bool, and, where the
+            options ask for them, "weight" `(B, P, P)` float32 and "pairs" (see `pair_targets`).
+        """
+        samples = [self._sample(step, index) for index in range(self._options.batch_size)]
+        batch = {
+            "image": _stack([image for image, _ in samples])[:, None],
+            "inside": _stack([s.mask for _, s in samples]),
+        }
+        weights = [s.weight for _, s in samples if s.weight is not None]
+        if weights:
+            batch["weight"] = _stack(weights)
+        model = self._options.model
+        if model.num_affinities:
+            pairs = [
+                pair_targets(s.mask, num_pairs=model.num_affinities, stem=model.stem)
+                for _, s in samples
+            ]
+            batch["pairs"] = _stack(pairs).contiguous(memory_format=torch.channels_last)
+        return batch
+
+    def _sample(self, step: int, index: int) -> tuple[npt.NDArray[np.float32], Augmented]:
+        rng = rng_at(self._options.seed, step, index)
+        section = self._sections[int(rng.integers(len(self._sections)))]
+        sample = augment(section, self._options.augment, rng)
+        return (sample.image - np.float32(section.mean)) / np.float32(section.std), sample
+
+
+def prepare(section: LabelledSection, options: TrainOptions) -> Section:
+    """Bring a section into the form that samples are drawn from."""
+    weight = None
+    if options.loss == "weighted_ce":
+        weight = unet_weight_map(section.inside, w0=options.w0, sigma_px=options.sigma_px)
+    elif options.augment.fill == "constant":  # what lies beyond the edge then weighs nothing
+        weight = np.ones(section.inside.shape, np.float32)
+    return Section.of(np.asarray(section.image, np.float32), section.inside, weight)
+
+
+def standardise(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Bring a section to mean 0 and standard deviation 1, as the network saw it in training.
+
+    Args:
+        image: `(H, W)` grey values of any type and range.
+    """
+    values = np.asarray(image, np.float32)
+    return np.asarray((values - values.mean()) / (values.std() or 1.0), np.float32)
+
+
+def batch_loss(model: nn.Module, batch: Batch, options: TrainOptions) -> Tensor:
+    """Compute the loss of a batch: that of the classes and, with that head, that of the pairs."""
+    weight = batch.get("weight")
+    if not isinstance(model, UNet) or model.pair_head is None:
+        return segmentation_loss(model(batch["image"]), batch["inside"], weight, kind=options.loss)
+    scores, pairs = model.training_scores(batch["image"])
+    loss = segmentation_loss(scores, batch["inside"], weight, kind=options.loss)
+    if pairs is None:
+        return loss
+    return loss + options.pair_share * pair_loss(pairs, batch["pairs"])
+
+
+def predict_sections(
+    model: nn.Module,
+    images: Sequence[npt.NDArray[Any]],
+    options: ModelOptions,
+    device: torch.device,
+    *,
+    is_averaged: bool = True,
+) -> list[npt.NDArray[np.float32]]:
+    """Predict the probability of being inside a cell.
+
+    Args:
+        model: As trained with `options`.
+        images: Each `(H, W)`, of any type and range.
+        options: The network's.
+        device: Where to compute.
+        is_averaged: Whether flips and quarter turns are averaged.
+
+    Returns:
+        For each image `(H, W)` float32 in [0, 1].
+    """
+    tiled = TiledInference(
+        tiling=Tiling(tile_px=(512, 512), multiple=options.multiple),
+        symmetries="all" if is_averaged else "none",
+        activation=lambda scores: inside_probability(scores)[:, None],
+    )
+    found = predict_images(model, [standardise(i)[None] for i in images], tiled, device=device)
+    return [scores[0] for scores in found]
+
+
+def measure_sections(
+    model: nn.Module,
+    sections: Sequence[LabelledSection],
+    options: ModelOptions,
+    device: torch.device,
+) -> ItemStatistics:
+    """Predict labelled sections and keep the rows that scores and threshold come from."""
+    found = predict_sections(model, [s.image for s in sections], options, device)
+    rows = [
+        metrics.measure(p[None], s.inside[None], item_ids=[s.item_id])
+        for p, s in zip(found, sections, strict=True)
+    ]
+    return ItemStatistics.concatenate(rows)
+
+
+class LiveView:
+    """Look at one fixed section while the training goes on."""
+
+    def __init__(
+        self,
+        section: LabelledSection,
+        options: TrainOptions,
+        device: torch.device,
+        run: PictureReporter,
+    ) -> None:
+        window = tuple(_middle(side, options.model.multiple) for side in section.image.shape)
+        self._image = standardise(section.image)[window]
+        self._inside = section.inside[window]
+        self._item_id = section.item_id
+        self._device, self._run = device, run
+        self._multiple = options.model.multiple
+
+    def validate(self, model: nn.Module, step: int) -> Mapping[str, float]:
+        """Score the section, keep its probability as a picture, return the figures."""
+        probability = self._predict(model)
+        rows = metrics.measure(probability[None], self._inside[None], LIVE_THRESHOLDS)
+        best = metrics.score(rows, metrics.best_threshold(rows))
+        caption = Text(
+            "em_train.live_picture", section=self._item_id, step=step, v_rand=best["v_rand"]
+        )
+        self._run.picture("validation", np.round(probability * 255).astype(np.uint8), caption)
+        picked = {name: best[name] for name in ("v_rand", "v_info", "dice")}
+        return {"validation_loss": self._loss(probability), **picked}
+
+    def _predict(self, model: nn.Module) -> npt.NDArray[np.float32]:
+        H, W = self._image.shape
+        pad = [(0, -side % self._multiple) for side in (H, W)]
+        image = np.pad(self._image, pad, mode="symmetric")
+        with torch.inference_mode():
+            scores = model(torch.from_numpy(image)[None, None].to(self._device))
+            return np.asarray(inside_probability(scores)[0, :H, :W].cpu().numpy())
+
+    def _loss(self, probability: npt.NDArray[np.float32]) -> float:
+        inside = torch.from_numpy(probability).clamp(1e-6, 1 - 1e-6)
+        scores = torch.stack([(1 - inside).log(), inside.log()])[None]
+        return float(cross_entropy(scores, torch.from_numpy(self._inside)[None]))
+
+
+LIVE_THRESHOLDS: Final = np.round(np.linspace(0.1, 0.98, 23), 2)
+
+
+def _final_cost_s(
+    model: nn.Module,
+    sections: Sequence[LabelledSection],
+    options: TrainOptions,
+    device: torch.device,
+) -> float:
+    """Measure how long the final look at these sections takes; the weights do not matter for it."""
+    start = time.monotonic()
+    if sections:
+        measure_sections(model, sections, options.model, device)
+    return time.monotonic() - start
+
+
+def _middle(side: int, multiple: int) -> slice:
+    """Return the middle of a side, at most `_LIVE_SIDE_PX` long."""
+    length = min(side, _LIVE_SIDE_PX // multiple * multiple)
+    return slice((side - length) // 2, (side - length) // 2 + length)
+
+
+def _stack(arrays: Sequence[npt.NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))

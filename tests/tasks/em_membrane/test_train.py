@@ -1,0 +1,191 @@
+"""The training on small generated sections: it learns, repeats, resumes, and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from pipelines.core.training import Plan
+from pipelines.errors import DataError
+from pipelines.tasks.em_membrane import metrics
+from pipelines.tasks.em_membrane.augment import AugmentOptions
+from pipelines.tasks.em_membrane.loss import LOSSES
+from pipelines.tasks.em_membrane.model import ModelOptions, build_model
+from pipelines.tasks.em_membrane.train import (
+    BatchMaker,
+    LabelledSection,
+    TrainOptions,
+    batch_loss,
+    predict_sections,
+    prepare,
+    standardise,
+    train_segmentation,
+)
+
+CPU = torch.device("cpu")
+NET = ModelOptions(base_channels=4, depth=2, stem=2, num_affinities=2)
+OPTIONS = TrainOptions(
+    model=NET,
+    augment=AugmentOptions(patch_px=32),
+    plan=Plan(max_steps=4, warmup_steps=2),
+    batch_size=2,
+)
+
+
+class Recorder:
+    def __init__(self, wish=None, after=10**9):
+        self.points, self.pictures, self.notes = [], [], []
+        self.wish, self.after, self.asked = wish, after, 0
+
+    def progress(self, done, total, stage, seconds_left):
+        pass
+
+    def metrics(self, values):
+        self.points.append(dict(values))
+
+    def picture(self, name, pixels, caption):
+        self.pictures.append((name, pixels, caption))
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def stop_wish(self):
+        self.asked += 1
+        return self.wish if self.asked > self.after else None
+
+
+def make_section(seed, side=64):
+    """Make cells as a Voronoi tessellation, bright, with dark borders, and noise."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, side, (12, 2))
+    cell = ndimage.distance_transform_edt(
+        ~_points_mask(points, side), return_distances=False, return_indices=True
+    )
+    names = cell[0] * side + cell[1]
+    border = ndimage.maximum_filter(names, 3) != ndimage.minimum_filter(names, 3)
+    image = 150 - 90 * border + rng.normal(0, 15, (side, side))
+    return LabelledSection(f"s{seed}", np.clip(image, 0, 255).astype(np.uint8), ~border)
+
+
+def _points_mask(points, side):
+    mask = np.zeros((side, side), bool)
+    mask[tuple(points.T)] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def sections():
+    return [make_section(s) for s in range(3)]
+
+
+def test_a_short_training_finds_the_membranes_of_an_unseen_section(sections):
+    options = dataclasses.replace(
+        OPTIONS, plan=Plan(max_steps=60, warmup_steps=5, learning_rate=1e-2), batch_size=4
+    )
+    run = Recorder()
+    trained = train_segmentation(sections[:2], sections[2:], options, device=CPU, run=run)
+    assert trained.statistics is not None
+    threshold = metrics.best_threshold(trained.statistics)
+    assert metrics.score(trained.statistics, threshold)["v_rand"] > 0.8
+    assert trained.statistics.item_ids() == ("s2",)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("num_affinities", [0, 2])
+def test_every_loss_trains_with_and_without_pairs(sections, loss, num_affinities):
+    model = dataclasses.replace(NET, num_affinities=num_affinities)
+    options = dataclasses.replace(OPTIONS, loss=loss, model=model)
+    run = Recorder()
+    trained = train_segmentation(sections[:1], [], options, device=CPU, run=run)
+    assert trained.outcome.steps == 4
+    assert trained.statistics is None
+    assert all(np.isfinite(p["loss"]) for p in run.points if "loss" in p)
+
+
+def test_a_paused_training_continues_as_if_it_had_not_been(sections, tmp_path):
+    whole = train_segmentation(sections[:2], [], OPTIONS, device=CPU, run=Recorder())
+    args = {"device": CPU, "folder": tmp_path}
+    first = train_segmentation(
+        sections[:2], sections[2:], OPTIONS, run=Recorder("pause", 2), **args
+    )
+    assert (first.outcome.ending, first.statistics) == ("pause", None)
+    second = train_segmentation(sections[:2], sections[2:], OPTIONS, run=Recorder(), **args)
+    assert second.outcome.steps == 4
+    for name, tensor in whole.outcome.model.state_dict().items():
+        assert torch.equal(tensor, second.outcome.model.state_dict()[name]), name
+
+
+def test_a_stopped_training_is_still_measured(sections):
+    trained = train_segmentation(
+        sections[:2], sections[2:], OPTIONS, device=CPU, run=Recorder("stop", 1)
+    )
+    assert trained.outcome.ending == "stop"
+    assert trained.statistics is not None
+
+
+def test_the_live_picture_is_the_whole_validation_section(sections):
+    run = Recorder()
+    train_segmentation(sections[:2], sections[2:], OPTIONS, device=CPU, run=run)
+    name, pixels, caption = run.pictures[-1]
+    assert (name, pixels.shape, pixels.dtype) == ("validation", (64, 64), np.uint8)
+    assert caption.params["section"] == "s2"
+    point = next(p for p in run.points if "v_rand" in p)
+    assert {"step", "elapsed_s", "validation_loss", "v_rand", "v_info", "dice"} <= set(point)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(sections):
+    makers = [
+        BatchMaker([prepare(s, OPTIONS) for s in sections], dataclasses.replace(OPTIONS, seed=seed))
+        for seed in (0, 0, 1)
+    ]
+    first, again, other = (m.make(5) for m in makers)
+    assert all(torch.equal(first[n], again[n]) for n in first)
+    assert not torch.equal(first["image"], other["image"])
+    assert not torch.equal(first["image"], makers[0].make(6)["image"])
+    assert set(first) == {"image", "inside", "pairs"}
+
+
+def test_weights_come_with_the_loss_that_needs_them_and_with_a_constant_frame(sections):
+    weighted = dataclasses.replace(OPTIONS, loss="weighted_ce")
+    assert prepare(sections[0], weighted).weight.max() > 3
+    framed = dataclasses.replace(OPTIONS, augment=AugmentOptions(patch_px=96, fill="constant"))
+    batch = BatchMaker([prepare(sections[0], framed)], framed).make(0)
+    assert 0 < float(batch["weight"].mean()) < 1
+
+
+def test_prediction_does_not_depend_on_the_units_of_the_grey_values(sections):
+    model = build_model(NET).eval()
+    image = sections[0].image
+    as_16_bit = image.astype(np.uint16) * 200 + 1000
+    as_float = image.astype(np.float64) / 255
+    found = predict_sections(model, [image, as_16_bit, as_float], NET, CPU)
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0], other, atol=2e-2)  # the network runs in bfloat16
+    assert found[0].shape == image.shape
+
+
+def test_standardised_sections_have_mean_zero_and_deviation_one(sections):
+    values = standardise(sections[0].image)
+    assert values.mean() == pytest.approx(0, abs=1e-5)
+    assert values.std() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(standardise(np.full((4, 4), 7, np.uint8)), 0.0)
+
+
+def test_the_pair_share_scales_the_second_part_of_the_loss(sections):
+    maker = BatchMaker([prepare(s, OPTIONS) for s in sections], OPTIONS)
+    model, batch = build_model(NET).eval(), maker.make(0)
+    losses = [
+        batch_loss(model, batch, dataclasses.replace(OPTIONS, pair_share=share)).item()
+        for share in (0.0, 1.0, 2.0)
+    ]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-4)
+    assert losses[1] > losses[0]
+
+
+def test_no_section_is_an_error(sections):
+    with pytest.raises(DataError):
+        train_segmentation([], sections, OPTIONS, device=CPU, run=Recorder())
