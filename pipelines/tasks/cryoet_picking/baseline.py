@@ -63,8 +63,8 @@ def match_templates(
     Returns:
         `(K, Z / 2, Y / 2, X / 2)` float32 in [0, 1].
     """
-    from scipy.ndimage import uniform_filter
-    from scipy.signal import fftconvolve
+    from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
+    from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
     binned = bin_volume(volume)
     scores = np.zeros((len(templates), *binned.shape), np.float32)
@@ -79,7 +79,8 @@ def match_templates(
         flipped = template[::-1, ::-1, ::-1]
         raw = fftconvolve(binned, flipped, mode="same")
         scores[k] = raw / np.sqrt(np.maximum(spread, 1e-3) * count)
-    return np.clip(scores * _STRETCH, 0.0, 1.0)
+    np.clip(scores * np.float32(_STRETCH), 0.0, 1.0, out=scores)
+    return scores
 
 
 def bin_volume(volume: NDArray[np.float16]) -> NDArray[np.float32]:

@@ -91,7 +91,7 @@ def _single_volumes(names: Iterable[str]) -> dict[str, dict[str, Place]]:
     found: dict[str, dict[str, Place]] = {}
     for name in names:
         path = PurePosixPath(name)
-        if match := _ZARR_HEAD.match(name):
+        if _ZARR_HEAD.match(name):
             zarr = name[: name.index(".zarr/") + 5]
             found.setdefault(PurePosixPath(zarr).stem, {}).setdefault(zarr, Place(zarr, "", 0.0))
         elif ".zarr/" not in name and path.suffix.lower() in SUFFIXES:

@@ -7,6 +7,7 @@ layers would be most of the cost (a 16-channel one alone as much as the whole of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ class LightUNet(nn.Module):
         self.stem = _conv(8, width, 3)
         self.down = nn.ModuleList(
             [_Residual(width, width)]
-            + [_Residual(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+            + [_Residual(a, b, stride=2) for a, b in itertools.pairwise(widths)]
         )
         self.reduce = nn.ModuleList(
             [nn.Conv3d(a, b, 1) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)]
@@ -102,7 +103,10 @@ def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes
     if name not in ("monai_unet", "segresnet", "dynunet"):
         raise CheckpointMismatchError(Text("cryoet.unknown_network", name=name))
     try:
-        from monai.networks import nets
+        import monai.networks.nets
+
+        # typed as Any: the package lists its networks without exporting them
+        nets: Any = monai.networks.nets
     except ImportError as error:
         raise ConfigError(Text("cryoet.no_monai", name=name)) from error
     if name == "monai_unet":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +36,7 @@ def find_maxima(
     """Find one kind's picks as local maxima of its score, refined below the voxel.
 
     Non-maximum suppression is greedy from the surest on, so that the picks above a higher
-    threshold are exactly those of a lower one that score enough: thresholds can be swept afterwards.
+    threshold are just those of a lower one that score enough: thresholds can be swept later.
 
     Args:
         scores: `(Z, Y, X)` float32 in [0, 1].
@@ -50,7 +49,7 @@ def find_maxima(
         `(N, 3)` float64 centres z y x in voxels of `scores`, and `(N,)` float64 scores in [0, 1],
         the surest first.
     """
-    from scipy.ndimage import gaussian_filter, maximum_filter
+    from scipy.ndimage import gaussian_filter, maximum_filter  # type: ignore[import-untyped]
 
     radius_vox = particle.radius_angstrom / spacing_angstrom
     sigma = options.smoothing_share * share * radius_vox
@@ -60,7 +59,7 @@ def find_maxima(
     places = np.argwhere(is_top)
     order = np.argsort(-smooth[is_top], kind="stable")[: options.max_picks]
     places = places[order]
-    kept = suppress_near(places * 1.0, radius_vox * options.exclusion_share)
+    kept = suppress_near(places.astype(np.float64), radius_vox * options.exclusion_share)
     places = places[kept]
     values = smooth[tuple(places.T)].astype(np.float64)
     return _refine(smooth, places), np.clip(values, 0.0, 1.0)
@@ -76,7 +75,7 @@ def suppress_near(points: Floats, distance: float) -> NDArray[np.int64]:
     Returns:
         `(M,)` indices of the points kept, ascending.
     """
-    from scipy.spatial import KDTree
+    from scipy.spatial import KDTree  # type: ignore[import-untyped]
 
     if len(points) < 2:
         return np.arange(len(points))
@@ -112,7 +111,7 @@ def find_components(
         As `find_maxima`; a part's centre is its mean position weighted by score, its score the mean
         of its voxels.
     """
-    from scipy import ndimage
+    from scipy import ndimage  # type: ignore[import-untyped]
 
     labels, count = ndimage.label(scores >= threshold)
     if not count:

@@ -120,15 +120,13 @@ def outside_volume(project: Project, experiment: str) -> np.ndarray[Any, np.dtyp
     if volume is None or volume.spacing_angstrom <= 0:
         return np.zeros(len(picks), bool)
     vox = picks.positions / volume.spacing_angstrom + project.options.voxel_offset
-    outside: np.ndarray[Any, np.dtype[np.bool_]] = (
-        (vox < -0.5) | (vox > np.array(volume.shape) - 0.5)
-    ).any(1)
-    return outside
+    is_out = (vox < -0.5) | (vox > np.array(volume.shape) - 0.5)
+    return np.asarray(is_out.any(1), np.bool_)
 
 
 def near_duplicates(picks: Picks, particles: tuple[Particle, ...]) -> list[tuple[int, int]]:
     """List pairs of one kind closer than half its radius (one candidate would hit both)."""
-    from scipy.spatial import KDTree
+    from scipy.spatial import KDTree  # type: ignore[import-untyped]
 
     pairs: list[tuple[int, int]] = []
     for k, particle in enumerate(particles):

@@ -146,7 +146,8 @@ def image(
     spectrum *= missing_wedge(kz, kx, config.tilt_range_degrees)
     spectrum *= np.exp(-0.5 * k2 * (2 * np.pi * 8.0) ** 2)  # low-pass: 8 angstrom Gaussian
     spectrum[0, 0, 0] = 0
-    volume = np.fft.irfftn(spectrum, specimen.shape, axes=(0, 1, 2)).astype(np.float32)
+    real = np.fft.irfftn(spectrum, specimen.shape, axes=(0, 1, 2))
+    volume = np.asarray(real, np.float32)
     volume *= np.float32(_OUTPUT_STD / volume.std())
     return volume
 
@@ -335,4 +336,4 @@ def _frequencies(shape: Sequence[int]) -> tuple[Floats, Floats, Floats]:
     z = np.fft.fftfreq(shape[0], SPACING_ANGSTROM)[:, None, None]
     y = np.fft.fftfreq(shape[1], SPACING_ANGSTROM)[None, :, None]
     x = np.fft.rfftfreq(shape[2], SPACING_ANGSTROM)[None, None, :]
-    return z, y, x
+    return np.asarray(z), np.asarray(y), np.asarray(x)

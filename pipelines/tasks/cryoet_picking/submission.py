@@ -1,4 +1,4 @@
-"""Write, read and check `submission.csv` of the challenge: id, experiment, particle_type, x, y, z."""
+"""Write, read and check the challenge's `submission.csv`: id, experiment, particle, x, y, z."""
 
 from __future__ import annotations
 

@@ -36,6 +36,8 @@ from pipelines.tasks.cryoet_picking.particles import (
     CHALLENGE,
     Particle,
     names,
+)
+from pipelines.tasks.cryoet_picking.particles import (
     to_json as kinds_json,
 )
 from pipelines.tasks.cryoet_picking.patches import TrainingTomogram, cut_patch, make_tomogram

@@ -104,7 +104,7 @@ class Volume:
     def __getitem__(self, index: Any) -> NDArray[Any]:  # any basic index of numpy
         return self.read(index)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         return np.asarray(self.read(...), dtype=dtype)
 
     def read(self, index: Any, level: int = 0) -> NDArray[Any]:
@@ -336,7 +336,7 @@ def write_zarr(
 def _write_level(
     group: Any, name: str, volume: NDArray[np.float32], zarr_format: Literal[2, 3]
 ) -> None:
-    from numcodecs import Blosc
+    from numcodecs import Blosc  # type: ignore[import-untyped]
     from zarr.codecs import BloscCodec
 
     chunks = tuple(min(c, n) for c, n in zip((64, 128, 128), volume.shape, strict=True))
