@@ -112,6 +112,20 @@ class CryoetPicking(Task):
 
         return open_all(folder)
 
+    def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
+        """Open the true picks of every tomogram; those that nobody predicted are wanted too."""
+        from pipelines.tasks.cryoet_picking.data import open_truths
+
+        return open_truths(source)
+
+    def complete_predictions(
+        self, predictions: Mapping[str, Prediction], truths: Mapping[str, Truth]
+    ) -> Mapping[str, Prediction]:
+        """Let tomograms that a submission leaves out count as missed, as in the challenge."""
+        from pipelines.tasks.cryoet_picking.predictions import complete_submission
+
+        return complete_submission(predictions, truths)
+
     def recorded_point(self, folder: Path) -> OperatingPoint | None:
         """Return the thresholds that a prediction was written with."""
         from pipelines.tasks.cryoet_picking.predictions import frozen_point

@@ -92,4 +92,5 @@ def bin_volume(volume: NDArray[np.float16]) -> NDArray[np.float32]:
         for y in range(STRIDE):
             for x in range(STRIDE):
                 binned += whole[z::STRIDE, y::STRIDE, x::STRIDE]
-    return binned / np.float32(STRIDE**3)
+    binned /= STRIDE**3
+    return binned

@@ -388,6 +388,20 @@ def _sample(project: Project, experiment: str) -> Sample:
     )
 
 
+def open_truths(source: Path) -> dict[str, Truth]:
+    """Open the true picks of every tomogram below a path; headers of tomograms are enough.
+
+    Raises:
+        DataError: Nothing there can be read, or no tomogram has picks.
+    """
+    tree, title = _tree_of(source)
+    project = open_project(tree, {}, title=title)
+    truths = {e: Truth(p, project.particles) for e, p in project.picks.items()}
+    if not truths:
+        raise DataFormatError(Text("cryoet.no_truth", path=title))
+    return truths
+
+
 def require_volume(sample: Sample) -> Sample:
     """Return the sample, or say that only its picks are at hand.
 

@@ -221,10 +221,30 @@ def open_all(path: Path) -> Mapping[str, Prediction]:
         raise DataFormatError(Text("cryoet.no_prediction", path=str(path)))
     table = read_submission(file.read_bytes(), CHALLENGE, file=file.name)
     everything = {"threshold": 0.0}
-    return {
-        e: to_prediction(table.of_experiment(e), CHALLENGE, everything, group=e)
+    return Submitted(
+        (e, to_prediction(table.of_experiment(e), CHALLENGE, everything, group=e))
         for e in table.experiments
+    )
+
+
+class Submitted(dict[str, Prediction]):
+    """Hold predictions read from a submission, where a missing tomogram means no picks."""
+
+
+def complete_submission(
+    predictions: Mapping[str, Prediction], truths: Mapping[str, Any]
+) -> Mapping[str, Prediction]:
+    """Add empty predictions for the tomograms that a submission leaves out."""
+    if not isinstance(predictions, Submitted):
+        return predictions
+    absent = [e for e in truths if e not in predictions]
+    nothing = {
+        e: to_prediction(
+            Picks.empty(e, names(CHALLENGE)), CHALLENGE, {"threshold": 0.0}, group=e
+        )
+        for e in absent
     }
+    return {**predictions, **nothing}
 
 
 def frozen_point(path: Path) -> OperatingPoint | None:
@@ -237,9 +257,3 @@ def frozen_point(path: Path) -> OperatingPoint | None:
     thresholds = json.loads(file.read_text(encoding="utf-8"))["thresholds"]
     return OperatingPoint({k: float(v) for k, v in thresholds.items()}, source="validation")
 
-
-def names_in(predictions: Mapping[str, Prediction]) -> tuple[str, ...]:
-    """List the kinds of the first prediction."""
-    for prediction in predictions.values():
-        return names(particles_in(prediction))
-    return names(CHALLENGE)

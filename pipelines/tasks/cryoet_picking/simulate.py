@@ -157,7 +157,7 @@ def contrast_transfer(k2: Floats, defocus_micrometres: float) -> NDArray[np.floa
     defocus = defocus_micrometres * 1e4
     phase = np.pi * WAVELENGTH_ANGSTROM * defocus * k2
     phase = phase - 0.5 * np.pi * _CS_ANGSTROM * WAVELENGTH_ANGSTROM**3 * k2**2
-    return (-np.sin(phase + np.arcsin(_AMPLITUDE_CONTRAST))).astype(np.float32)
+    return np.asarray(-np.sin(phase + np.arcsin(_AMPLITUDE_CONTRAST)), np.float32)
 
 
 def missing_wedge(kz: Floats, kx: Floats, tilt_range_degrees: float) -> NDArray[np.bool_]:
