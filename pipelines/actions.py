@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines import config as configs
-from pipelines import registry
+from pipelines import datasets, registry
 from pipelines.contract import (
     PARTS,
     DatasetRecord,
@@ -25,13 +26,19 @@ from pipelines.contract import (
     Task,
     TrainingData,
 )
-from pipelines.core.checkpoints import CheckpointCard, load_card, update_card
+from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, load_card, update_card
 from pipelines.core.files import disk_errors, write_json
 from pipelines.core.intervals import Unit, bootstrap, choose_unit
-from pipelines.errors import CheckpointMismatchError, DataFormatError, DatasetNotFoundError
+from pipelines.errors import (
+    CheckpointError,
+    CheckpointMismatchError,
+    DataFormatError,
+    DatasetNotFoundError,
+)
 from pipelines.jobs.store import Run
 from pipelines.text import Text
 
+SPLIT: Final = "split.json"
 UNSEEN: Final = "unseen"
 """Part of items that the checkpoint's split does not name."""
 
@@ -106,7 +113,8 @@ def run_training(run: Run, reporter: RunReporter) -> Path:
         validation=task.open_dataset(record, split.parts.get("validation", ())),
     )
     checkpoint = task.train(data, config, reporter)
-    complete_card(checkpoint, run, record, split)
+    if reporter.stop_wish() is None or (checkpoint / CARD).is_file():  # none before the first step
+        complete_card(checkpoint, run, record, split)
     _obey_wish(reporter)
     held_out = [i for part in ("validation", "test") for i in split.parts.get(part, ())]
     rows = _predict_and_measure(run, reporter, checkpoint, held_out) if held_out else None
@@ -129,7 +137,7 @@ def run_prediction(run: Run, reporter: RunReporter) -> Path:
     item_ids = run.request.item_ids or tuple(item.item_id for item in record.items)
     rows = _predict_and_measure(run, reporter, checkpoint, item_ids)
     if rows is not None:
-        split = split_of_card(card, record)
+        split = split_of_checkpoint(checkpoint, record)
         _write_scores(run.folder, rows, score_parts(task, rows, split, chosen=point_of_card(card)))
     return run.prediction_folder
 
@@ -199,7 +207,11 @@ def score_parts(
 def complete_card(
     checkpoint: Path, run: Run, record: DatasetRecord, split: SplitManifest
 ) -> CheckpointCard:
-    """Write into the card what the task does not know: the run, the data and the split."""
+    """Write into the card what the task does not know: the run, the data and the split.
+
+    The split itself stands beside the card, which so stays small with many thousand items.
+    """
+    write_json(find_checkpoint(checkpoint) / SPLIT, datasets.split_to_json(split))
     return update_card(
         checkpoint,
         run_id=run.run_id,
@@ -212,7 +224,7 @@ def complete_card(
             "split_id": split.split_id,
             "method": split.method,
             "seed": split.seed,
-            "parts": {part: list(items) for part, items in split.parts.items()},
+            "num_items": {part: len(items) for part, items in split.parts.items()},
         },
     )
 
@@ -223,17 +235,20 @@ def data_fingerprint(record: DatasetRecord) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def split_of_card(card: CheckpointCard, record: DatasetRecord) -> SplitManifest | None:
-    """Return the split that the checkpoint was trained with, if it was trained on these files."""
-    if not card.split or card.data_fingerprint != data_fingerprint(record):
+def split_of_checkpoint(checkpoint: Path, record: DatasetRecord) -> SplitManifest | None:
+    """Return the split that a checkpoint was trained with, if it was trained on these files.
+
+    Raises:
+        CheckpointError: Card or split cannot be read.
+    """
+    file = find_checkpoint(checkpoint) / SPLIT
+    if load_card(checkpoint).data_fingerprint != data_fingerprint(record) or not file.is_file():
         return None
-    return SplitManifest(
-        split_id=card.split["split_id"],
-        dataset_id=record.dataset_id,
-        method=card.split["method"],
-        seed=card.split["seed"],
-        parts={part: tuple(items) for part, items in card.split["parts"].items()},
-    )
+    try:
+        return datasets.split_from_json(json.loads(file.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = Text("checkpoints.damaged_card", file=str(file), cause=type(error).__name__)
+        raise CheckpointError(text) from error
 
 
 def point_of_card(card: CheckpointCard) -> OperatingPoint | None:

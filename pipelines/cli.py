@@ -500,7 +500,8 @@ def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Termina
         )
     point = scores["operating_point"]
     for name, value in point["thresholds"].items():
-        terminal.say(Text("cli.threshold", name=name, value=value))
+        shown = Text("cli.threshold_name") if name == "threshold" else verbatim(name)
+        terminal.say(Text("cli.threshold", name=shown, value=value))
 
 
 def _refuse_file(path: Path) -> None:

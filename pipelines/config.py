@@ -182,7 +182,7 @@ def _read(info: OptionInfo, value: Any) -> tuple[Value, Text | None]:
         )
     if info.choices and typed not in info.choices:
         return typed, _complaint("config.choice", info, value, allowed=", ".join(info.choices))
-    if isinstance(typed, str) or isinstance(typed, bool):
+    if isinstance(typed, (str, bool)):
         return typed, None
     low = -math.inf if info.low is None else info.low
     high = math.inf if info.high is None else info.high

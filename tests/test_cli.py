@@ -84,7 +84,7 @@ def test_train_predict_evaluate_from_files_to_figures(
     assert (card.config["steps"], card.config["seed"]) == (3, 4)
     assert card.operating_point == {"threshold": 0.5}
     assert card.dataset_title == "values"
-    assert card.split["parts"]["validation"] == ["i4", "i5"]
+    assert card.split["num_items"] == {"train": 4, "validation": 2, "test": 0}
     assert card.run_id == "run"
 
     code, out, err = call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +50,7 @@ _WORDS: Final = (
     "download",
     "previous",
     "next",
+    "sections",
     "threshold",
     "true_positive",
     "false_positive",
@@ -136,6 +138,7 @@ def _store(key: str) -> Callable[[bytes, str, str], str]:
     return keep
 
 
+@functools.cache
 def _words(language: Language) -> dict[str, str]:
     words = {word: render(Text(f"canvas.{word}"), language) for word in _WORDS}
     # Filled in by the browser, which counts the sections as they are stepped through.

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +52,9 @@ class Packer:
 
     store: Store
     language: Language
+    # One array often stands in several panes. Its address is kept beside the array itself, so
+    # that the id of a freed array cannot be taken for it.
+    _kept: dict[int, tuple[Pixels, str]] = field(default_factory=dict)
 
     def frames(self, pixels: Frames, place: str, prepare: Callable[[Pixels], Pixels]) -> Json:
         """Store each section of `pixels` and describe them: addresses, number type, shape."""
@@ -61,8 +64,11 @@ class Packer:
         return {"urls": urls, "type": _TYPES[first.dtype.name], "shape": list(first.shape)}
 
     def _keep(self, array: Pixels, place: str) -> str:
-        data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-        return self.store(data, hashlib.blake2b(data, digest_size=16).hexdigest(), place)
+        if id(array) not in self._kept:
+            data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            content_id = hashlib.blake2b(data, digest_size=16).hexdigest()
+            self._kept[id(array)] = array, self.store(data, content_id, place)
+        return self._kept[id(array)][1]
 
     def words(self, text: Text | None) -> str:
         """Return `text` in the language of the page."""
@@ -249,7 +255,7 @@ def _numbers(pixels: Pixels) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind in "iuf":
-        return pixels.astype(np.float32)
+        return pixels.astype(np.float32, copy=False)
     raise _type_error(pixels)
 
 
@@ -257,14 +263,15 @@ def _mask(pixels: Pixels) -> Pixels:
     pixels = _flat(pixels)
     if pixels.dtype.kind not in "biu":
         raise _type_error(pixels)
-    return (pixels != 0).view(np.uint8)
+    region: Pixels = (pixels != 0).view(np.uint8)
+    return region
 
 
 def _labels(pixels: Pixels) -> Pixels:
     pixels = _flat(pixels)
     if pixels.dtype.kind not in "biu" or int(pixels.max(initial=0)) > np.iinfo(np.int32).max:
         raise _type_error(pixels)
-    return pixels.astype(np.int32)
+    return pixels.astype(np.int32, copy=False)
 
 
 def _probability(pixels: Pixels) -> Pixels:
@@ -273,7 +280,7 @@ def _probability(pixels: Pixels) -> Pixels:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype.kind == "f":
-        return pixels.astype(np.float32)
+        return pixels.astype(np.float32, copy=False)
     raise _type_error(pixels)
 
 

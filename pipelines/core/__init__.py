@@ -1,0 +1,1 @@
+"""Task-free parts that the tasks share: tiles, training, inference, metrics, checkpoints."""

@@ -164,7 +164,8 @@ def fold_batch_norm(model: torch.nn.Module) -> int:
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     num_folded = 0
-    for block in [m for m in model.modules() if type(m) is nn.Sequential]:
+    blocks = [m for m in model.modules() if isinstance(m, nn.Sequential)]
+    for block in [b for b in blocks if type(b).forward is nn.Sequential.forward]:
         for index in range(len(block) - 1):
             conv, norm = block[index], block[index + 1]
             if isinstance(conv, (nn.Conv2d, nn.Conv3d)) and isinstance(norm, _BatchNorm):

@@ -11,10 +11,11 @@ from pipelines.datasets.records import (
     record_from_json,
     record_to_json,
     register,
+    rename_dataset,
     restore_dataset,
     verify_files,
 )
-from pipelines.datasets.samples import builtin_sample
+from pipelines.datasets.samples import builtin_sample, dataset_title
 from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload
 from pipelines.datasets.splits import (
     block_split,
@@ -30,6 +31,7 @@ from pipelines.datasets.splits import (
 __all__ = [
     "block_split",
     "builtin_sample",
+    "dataset_title",
     "delete_dataset",
     "given_split",
     "group_split",
@@ -41,6 +43,7 @@ __all__ = [
     "record_from_json",
     "record_to_json",
     "register",
+    "rename_dataset",
     "resolve_source",
     "restore_dataset",
     "save_split",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import secrets
 import shutil
 from pathlib import Path
 
 from pipelines.contract import DatasetRecord, Task
-from pipelines.datasets.records import register
+from pipelines.datasets.records import load_dataset, register
+from pipelines.datasets.storage import write_json
+from pipelines.errors import DataError
 from pipelines.settings import Settings
+from pipelines.text import Text, verbatim
 
 
 def builtin_sample(task: Task, settings: Settings) -> DatasetRecord:
@@ -20,9 +24,19 @@ def builtin_sample(task: Task, settings: Settings) -> DatasetRecord:
     sample and runs keep the one that they were made with.
     """
     folder = settings.data / "samples" / task.id / f"sample-{generator_stamp(task)}"
+    known = _known(folder, settings)
+    if known is not None:
+        return known
     if not folder.is_dir():
         _write(task, folder)
-    return register(task, folder, {}, settings, is_generated=True)
+    record = register(task, folder, {}, settings, title="sample", is_generated=True)
+    write_json(_marker(folder), {"dataset_id": record.dataset_id})
+    return record
+
+
+def dataset_title(record: DatasetRecord) -> Text:
+    """Return the name of a data set for people; what the product generated is called so."""
+    return Text("data.sample") if record.is_generated else verbatim(record.title)
 
 
 def generator_stamp(task: Task) -> str:
@@ -31,6 +45,19 @@ def generator_stamp(task: Task) -> str:
     generator = module.parent / "fake.py"
     source = generator if generator.is_file() else module
     return hashlib.sha256(source.read_bytes()).hexdigest()[:8]
+
+
+def _known(folder: Path, settings: Settings) -> DatasetRecord | None:
+    """Return the record of a sample that was registered before, without looking at its pixels."""
+    try:
+        named = json.loads(_marker(folder).read_text(encoding="utf-8"))["dataset_id"]
+        return load_dataset(named, settings) if folder.is_dir() else None
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        return None
+
+
+def _marker(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
 
 
 def _write(task: Task, folder: Path) -> None:

@@ -269,6 +269,10 @@ def _memory() -> tuple[int, int]:
 
 def _gpu_peak() -> int:
     torch = sys.modules.get("torch")  # never imported for this
-    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_available():
+    if torch is None:
         return 0
-    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_initialized() else 0
+    try:
+        is_used = torch.cuda.is_available() and torch.cuda.is_initialized()
+        return int(torch.cuda.max_memory_allocated()) if is_used else 0
+    except (AttributeError, RuntimeError):  # the main thread is in the middle of importing it
+        return 0

@@ -24,12 +24,14 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
+from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 
@@ -314,14 +316,19 @@ class Run:
         """Read the data set record that it works on."""
         from pipelines import datasets
 
-        return datasets.record_from_json(_read_json(self.folder / "dataset.json"))
+        file = self.folder / "dataset.json"
+        with _damage_named(file):
+            return datasets.record_from_json(_read_json(file))
 
     def split(self) -> SplitManifest | None:
         """Read its split, or None for a prediction without one."""
         from pipelines import datasets
 
         file = self.folder / "split.json"
-        return datasets.split_from_json(_read_json(file)) if file.is_file() else None
+        if not file.is_file():
+            return None
+        with _damage_named(file):
+            return datasets.split_from_json(_read_json(file))
 
     def events(self, since: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Read points of the curves from a byte offset on.
@@ -360,12 +367,19 @@ class Run:
     def scores(self) -> dict[str, Any] | None:
         """Read `scores.json`, or None while nothing was scored."""
         file = self.folder / "scores.json"
-        return _read_json(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        with _damage_named(file):
+            scores: dict[str, Any] = _read_json(file)
+            return scores
 
     def statistics(self) -> ItemStatistics | None:
         """Read the rows that the scores were made of, or None."""
         file = self.folder / "statistics.npz"
-        return ItemStatistics.load(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        with _damage_named(file):
+            return ItemStatistics.load(file)
 
     def log_tail(self, num_bytes: int = 20_000) -> str:
         """Read the end of the log."""
@@ -691,6 +705,23 @@ def _request_from_json(data: Mapping[str, Any]) -> RunRequest:
 
 def _read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
+
+
+@contextmanager
+def _damage_named(file: Path) -> Iterator[None]:
+    """Turn whatever a damaged file causes into one sentence that names it."""
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        EOFError,
+        BadZipFile,
+    ) as error:
+        raise JobError(Text("jobs.damaged_file", file=str(file))) from error
 
 
 def _read_lines(path: Path, since: int) -> tuple[list[dict[str, Any]], int]:

@@ -54,10 +54,13 @@ def work(
 
     Raises:
         RunNotFoundError: No run stands there.
-        RunConflictError: Another process is at it.
+        RunConflictError: Another process is at it, or it is finished.
     """
     run = store.read_run(folder)
     with _held(run):
+        if run.status is Status.FINISHED:
+            text = Text("jobs.cannot_resume", run=run.short_id, status=run.status.label)
+            raise RunConflictError(text)
         reporter = FolderReporter(folder, fresh_state(run.state))
         if listener is not None:
             reporter.listen(listener)

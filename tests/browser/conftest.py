@@ -96,8 +96,8 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 @pytest.fixture
 def page(browser: "sync_api.Browser") -> Iterator["sync_api.Page"]:
-    """A fresh page at 1440 x 900; errors of scripts in it fail the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    """A fresh page at 1440 x 1100; errors of scripts in it fail the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1100})
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))

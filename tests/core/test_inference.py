@@ -245,6 +245,14 @@ def test_a_folded_normalisation_changes_nothing_but_speed() -> None:
         np.testing.assert_allclose(folded(batch).numpy(), model(batch).numpy(), atol=1e-5)
 
 
+def test_a_block_that_uses_its_layers_in_another_order_is_not_folded() -> None:
+    class Backwards(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self[0](self[1](x))
+
+    assert fold_batch_norm(Backwards(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)).eval()) == 0
+
+
 def test_the_callers_model_is_left_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)).train()
     before = copy.deepcopy(model.state_dict())
@@ -258,3 +266,15 @@ def test_an_image_of_other_axes_is_refused() -> None:
     with pytest.raises(DataFormatError, match="16 x 16"):
         list(predict_images(nn.Identity(), [np.zeros((16, 16), np.float32)], _options((8, 8)),
                             device=CPU))  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_predicts_what_the_cpu_predicts() -> None:
+    model, images = _convolution(), _images((40, 56), (16, 16))
+    options = _options((32, 32), symmetries="all")
+    on_gpu = predict_images(model, images, options, device=torch.device("cuda"))
+    on_cpu = predict_images(model, images, options, device=CPU)
+    for found, expected in zip(on_gpu, on_cpu, strict=True):
+        # TF32 products carry 10 bits of mantissa
+        np.testing.assert_allclose(found, expected, atol=5e-3)

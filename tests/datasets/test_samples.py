@@ -1,12 +1,22 @@
 import pytest
 
-from pipelines.datasets import builtin_sample, list_datasets, samples
+from pipelines.datasets import (
+    builtin_sample,
+    dataset_title,
+    delete_dataset,
+    list_datasets,
+    register,
+    samples,
+)
+from pipelines.text import render
 
 
 def test_the_sample_is_written_once_and_called_generated(task, settings, monkeypatch):
     first = builtin_sample(task, settings)
     assert first.is_generated
-    monkeypatch.setattr(type(task), "write_builtin_sample", None)  # must not be called again
+    # Neither may be called again: pages ask for the sample whenever they are drawn.
+    monkeypatch.setattr(type(task), "write_builtin_sample", None)
+    monkeypatch.setattr(type(task), "inspect", None)
     assert builtin_sample(task, settings) == first
     assert list_datasets(settings) == [first]
 
@@ -36,3 +46,16 @@ def test_a_sample_that_fails_half_way_leaves_nothing(task, settings, monkeypatch
     assert list((settings.data / "samples" / "words").iterdir()) == []
     monkeypatch.setattr(type(task), "write_builtin_sample", good)
     assert (builtin_sample(task, settings).root / "a1.txt").read_text() == "generated"
+
+
+def test_a_deleted_sample_comes_back_when_it_is_asked_for(task, settings):
+    first = builtin_sample(task, settings)
+    delete_dataset(first.dataset_id, settings)
+    again = builtin_sample(task, settings)
+    assert again.dataset_id == first.dataset_id
+    assert list_datasets(settings) == [again]
+
+
+def test_only_what_was_generated_is_called_so(task, source, settings):
+    assert render(dataset_title(builtin_sample(task, settings)), "fr") == "Exemple intégré (généré)"
+    assert render(dataset_title(register(task, source, {}, settings)), "fr") == "Été 2012"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +149,38 @@ def test_a_run_is_found_by_folder_by_name_and_by_the_end_of_its_name(
     assert "Aucun essai" in render(caught.value.text, "fr")
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("dataset.json", Run.dataset),
+        ("split.json", Run.split),
+        ("scores.json", Run.scores),
+        ("statistics.npz", Run.statistics),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"{", b"PK\x03\x04half"])
+def test_a_damaged_file_of_a_run_is_named_in_both_languages(
+    new_run: NewRunFixture, name: str, read: Callable[[Run], object], content: bytes
+) -> None:
+    run = new_run()
+    (run.folder / name).write_bytes(content)
+    with pytest.raises(JobError) as caught:
+        read(run)
+    assert name in render(caught.value.text, "en")
+    assert "endommagé" in render(caught.value.text, "fr")
+
+
+def test_a_full_disk_while_a_run_is_created_leaves_nothing_behind(
+    new_run: NewRunFixture, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    fill_disk(monkeypatch)
+    with pytest.raises(DiskFullError):
+        store.create_run(store.NewRun("fake", "train", {}, run.dataset(), run.split()), settings)
+    assert [r.run_id for r in store.list_runs(settings)] == [run.run_id]
+    assert len([f for f in settings.runs.iterdir() if f.is_dir()]) == 1
+
+
 # --- liveness
 
 
@@ -178,6 +211,34 @@ def test_a_queued_run_that_no_worker_took_up_reads_as_lost_after_the_grace_time(
     assert run.status is Status.QUEUED
     store.write_state(run.folder, replace(run.state, heartbeat=time.time() - 3600))
     assert run.reread().status is Status.LOST
+
+
+def test_a_finished_run_is_not_done_again(new_run: NewRunFixture) -> None:
+    run = worker.work(new_run(steps=1).folder)
+    with pytest.raises(RunConflictError):
+        worker.work(run.folder)
+    assert run.reread().status is Status.FINISHED
+
+
+def test_a_run_that_cannot_be_launched_says_why_and_can_be_resumed(
+    new_run: NewRunFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local.sys, "executable", "/no/python")
+    run = new_run()
+    with pytest.raises(JobError) as caught:
+        local.launch(run)
+    assert "could not be started" in render(caught.value.text, "en")
+    assert "n’a pas pu être lancé" in render(caught.value.text, "fr")
+    assert run.reread().status.is_resumable
+
+
+def test_a_run_stopped_before_its_first_checkpoint_is_stopped_and_not_failed(
+    new_run: NewRunFixture, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    store.wish(run.folder, "cancel")
+    monkeypatch.setattr(type(task), "train", lambda self, data, config, run: run.folder / "none")
+    assert worker.work(run.folder).status is Status.CANCELLED
 
 
 def test_a_second_worker_on_the_same_run_is_refused(

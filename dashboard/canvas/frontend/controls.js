@@ -41,12 +41,14 @@ function setSlider(input, value) {
 /** The row of tools above the picture. `act` maps a tool's name to what it does. */
 function buildToolbar(words, act, withSections) {
   const label = el("span", { class: "section", "aria-live": "polite" });
+  const scrubber = slider({ min: 0, max: 1, step: 1, "aria-label": words.sections }, act.goTo);
   const stepper = el(
     "div",
     { class: "group stepper", role: "group" },
     toolButton("previous", words.previous, "←", act.previous),
-    label,
+    scrubber,
     toolButton("next", words.next, "→", act.next),
+    label,
   );
   stepper.hidden = !withSections;
   const zoom = el("span", { class: "zoom", title: words.zoom });
@@ -72,7 +74,7 @@ function buildToolbar(words, act, withSections) {
     el("div", { class: "group" }, ...Object.values(buttons)),
     el("div", { class: "group" }, toolButton("download", words.download, "", act.download)),
   );
-  return { bar, stepper, label, zoom, buttons };
+  return { bar, stepper, label, scrubber, zoom, buttons };
 }
 
 /** The row under the picture: read-out, threshold, legend. */
@@ -80,7 +82,7 @@ function buildFooter(words, onThreshold, onThresholdEnd) {
   const readout = el("output", { class: "readout" });
   const value = el("output", { class: "value" });
   const input = slider(
-    { min: 0, max: 1, step: 0.005, "aria-label": words.threshold },
+    { min: 0, max: 1, step: 0.01, "aria-label": words.threshold },
     onThreshold,
     onThresholdEnd,
   );
@@ -113,30 +115,37 @@ function legendOf(layer, words) {
     const stripes = OKABE_ITO.slice(0, 4).map((c, i) => `${c} ${i * 25}% ${(i + 1) * 25}%`);
     return [{ ...plain, gradient: `linear-gradient(90deg, ${stripes.join(", ")})`, shape: "box" }];
   }
-  if (spec.kind === "points") return pointsLegend(spec);
-  const outlined = spec.style === "outline" || spec.kind === "lines";
-  return [{ ...plain, colour: spec.colour, shape: outlined ? "line" : "plain" }];
+  if (spec.kind === "points") return pointsLegend(spec, words);
+  if (spec.kind === "lines") return [{ ...plain, colour: spec.colour, shape: "stroke" }];
+  return [{ ...plain, colour: spec.colour, shape: spec.style === "outline" ? "line" : "plain" }];
 }
 
-/** One entry for each look that occurs among the points. */
-function pointsLegend(spec) {
-  if (typeof spec.colours === "string" && typeof spec.styles === "string") {
-    return [{ words: spec.name, colour: spec.colours, shape: `point-${spec.styles}` }];
+const WORD_OF_STYLE = { full: "true_positive", dashed: "false_positive", cross: "missed" };
+
+/** One look for all points, or one entry for each kind of hit that occurs. */
+function pointsLegend(spec, words) {
+  if (typeof spec.styles === "string") {
+    return [{ words: spec.name, colour: pick(spec.colours, 0), shape: `point-${spec.styles}` }];
   }
-  return [{ words: spec.name, colour: pick(spec.colours, 0), shape: "point-full" }];
+  return Object.keys(WORD_OF_STYLE).flatMap((style) => {
+    const colours = new Set(spec.styles.flatMap((s, i) => (s === style ? [pick(spec.colours, i)] : [])));
+    if (!colours.size) return [];
+    const colour = colours.size === 1 ? [...colours][0] : "currentColor";
+    return [{ words: words[WORD_OF_STYLE[style]], colour, shape: `point-${style}` }];
+  });
 }
 
 /** The list of layers with a switch and an opacity each, by pane. */
-function buildLayersPanel(panes, words, settingsOf, onSetting) {
+function buildLayersPanel(panes, words, settings) {
   const rows = panes.flatMap((pane) => [
     panes.length > 1 && pane.title ? el("h4", {}, pane.title) : null,
-    ...[...pane.layers].reverse().map((layer) => layerRow(layer, words, settingsOf, onSetting)),
+    ...[...pane.layers].reverse().map((layer) => layerRow(layer, words, settings)),
   ]);
   return el("div", { class: "panel layers" }, el("h3", {}, words.layers), ...rows.filter(Boolean));
 }
 
-function layerRow(layer, words, settingsOf, onSetting) {
-  const settings = settingsOf(layer);
+function layerRow(layer, words, { get, set, percent }) {
+  const settings = get(layer);
   const name = layer.spec.name;
   const shown = el("button", {
     type: "button",
@@ -145,18 +154,18 @@ function layerRow(layer, words, settingsOf, onSetting) {
     "aria-label": `${settings.visible ? words.hide : words.show}: ${name}`,
     title: settings.visible ? words.hide : words.show,
     html: icon(settings.visible ? "overlays" : "overlays_off"),
-    onclick: () => onSetting(layer, { visible: !settings.visible }),
+    onclick: () => set(layer, { visible: !settings.visible }),
   });
-  const percent = el("output", { class: "value" });
+  const value = el("output", { class: "value" });
   const write = (opacity) => {
-    percent.textContent = `${Math.round(opacity * 100)} %`;
+    value.textContent = percent(opacity);
     setSlider(input, opacity);
   };
   const input = slider(
     { min: 0, max: 1, step: 0.01, value: settings.opacity, "aria-label": `${words.opacity}: ${name}` },
     (opacity) => {
       write(opacity);
-      onSetting(layer, { opacity });
+      set(layer, { opacity });
     },
   );
   write(settings.opacity);
@@ -167,7 +176,7 @@ function layerRow(layer, words, settingsOf, onSetting) {
     swatch(legendOf(layer, words)[0]),
     el("span", { class: "name", title: name }, name),
     input,
-    percent,
+    value,
   );
 }
 

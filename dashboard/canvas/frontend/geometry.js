@@ -21,14 +21,16 @@ function paneTransform(rect, size, view) {
 
 const toImage = (t, x, y) => ({ x: (x - t.x) / t.scale, y: (y - t.y) / t.scale });
 
-/** Keep the picture on the pane: no empty border while the picture is the larger one. */
+/**
+ * Keep the picture on the pane: no border may get wider than when the picture fits. The centre may
+ * stray by just as much as zooming about any point of the picture moves it, so that point holds.
+ */
 function clampView(view, rect, size) {
   const fit = Math.min(rect.w / size.w, rect.h / size.h);
   const zoom = clamp(view.zoom, 1, Math.max(1, MAX_SCALE / fit));
-  const half = (pane, image) => Math.min(0.5, pane / (2 * image * fit * zoom));
-  const hx = half(rect.w, size.w);
-  const hy = half(rect.h, size.h);
-  return { cx: clamp(view.cx, hx, 1 - hx), cy: clamp(view.cy, hy, 1 - hy), zoom };
+  const stray = 0.5 * (1 - 1 / zoom);
+  const near = (centre) => clamp(centre, 0.5 - stray, 0.5 + stray);
+  return { cx: near(view.cx), cy: near(view.cy), zoom };
 }
 
 /** Zoom so that the image point under (x, y) stays there. */
@@ -47,6 +49,15 @@ function zoomAbout(view, rect, size, factor, x, y) {
     rect,
     size,
   );
+}
+
+/** The part of a pane that the picture covers. */
+function seenRect(rect, transform, size) {
+  const x0 = Math.max(rect.x, transform.x);
+  const y0 = Math.max(rect.y, transform.y);
+  const x1 = Math.min(rect.x + rect.w, transform.x + size.w * transform.scale);
+  const y1 = Math.min(rect.y + rect.h, transform.y + size.h * transform.scale);
+  return { x: x0, y: y0, w: x1 - x0, h: y1 - y0 };
 }
 
 /** Choose the number of columns in which `count` panes are largest. */

@@ -11,6 +11,7 @@ const ICONS = {
   overlays_off: '<path d="M3 12s3.4-6 9-6 9 6 9 6-3.4 6-9 6-9-6-9-6Z"/><path d="m5 19.5 14-15"/>',
   contrast: '<circle cx="12" cy="12" r="7.5"/><path d="M12 4.5a7.5 7.5 0 0 1 0 15Z" fill="currentColor"/>',
   layers: '<path d="m12 4 8.5 4.6L12 13.2 3.5 8.6 12 4Z"/><path d="m4 13 8 4.4 8-4.4"/>',
+  grip: '<path d="m9 7.5-4.5 4.5L9 16.5M15 7.5l4.5 4.5-4.5 4.5"/>',
   download: '<path d="M12 4.5v10M7.8 10.6 12 14.8l4.2-4.2M5 19h14"/>',
 };
 

@@ -2,6 +2,7 @@
 
 const VECTOR_EDGES_FROM = 3; // screen pixels for one image pixel; below, edge pixels are finer
 const HALO = "rgba(0, 0, 0, 0.55)";
+const LABEL_FONT = "600 12px system-ui, sans-serif";
 
 const patternTiles = new Map();
 
@@ -101,18 +102,40 @@ function drawScaleBar(context, rect, scale, pixelSize, unit, format) {
   const length = niceLength(most);
   const bar = (length / perPixel) * scale;
   const words = lengthText(length, pixelSize === null ? "px" : unit, format);
-  context.font = "600 12px system-ui, sans-serif";
+  context.font = LABEL_FONT;
   const wide = Math.max(bar, context.measureText(words).width) + 16;
   const [x, y] = [rect.x + 10, rect.y + rect.h - 42];
-  context.fillStyle = "rgba(12, 14, 18, 0.62)";
+  drawPlate(context, x, y, wide, 32);
+  context.textAlign = "center";
+  context.fillText(words, x + wide / 2, y + 11.5);
+  context.fillRect(Math.round(x + (wide - bar) / 2), Math.round(y + 21), Math.round(bar), 4);
+}
+
+/** The words of a pane in its upper corner: left, or right of a wipe. */
+function drawTitle(context, rect, title, isRight) {
+  context.font = LABEL_FONT;
+  const wide = context.measureText(title).width + 16;
+  const x = isRight ? rect.x + rect.w - wide - 10 : rect.x + 10;
+  drawPlate(context, x, rect.y + 10, wide, 24);
+  context.textAlign = "left";
+  context.fillText(title, x + 8, rect.y + 22.5);
+}
+
+/** A dark plate under white words: legible on any picture. Leaves the pen white. */
+function drawPlate(context, x, y, w, h) {
+  context.fillStyle = "rgba(12, 14, 18, 0.66)";
   context.beginPath();
-  context.roundRect(x, y, wide, 32, 6);
+  context.roundRect(x, y, w, h, 6);
   context.fill();
   context.fillStyle = "#ffffff";
-  context.textAlign = "center";
   context.textBaseline = "middle";
-  context.fillText(words, x + wide / 2, y + 11);
-  context.fillRect(Math.round(x + (wide - bar) / 2), y + 21, Math.round(bar), 4);
+}
+
+/** A hairline around the picture: without it a pale mask has no border. */
+function drawFrame(context, rect) {
+  context.lineWidth = 1;
+  context.strokeStyle = "rgba(128, 128, 128, 0.35)";
+  context.strokeRect(rect.x + 0.5, rect.y + 0.5, rect.w - 1, rect.h - 1);
 }
 
 /** A small cross at the place in the other panes that the pointer is on in this one. */

@@ -144,7 +144,8 @@ class Viewer {
     if (!memory.has(key)) memory.set(key, freshState());
     this.state = memory.get(key);
     this.number = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
-    this.whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+    this.share = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 3 });
+    this.percent = new Intl.NumberFormat(language, { style: "percent", useGrouping: false });
     this.tools = buildToolbar(words, this.actions(), (data.options.sections ?? 1) > 1);
     this.footer = buildFooter(
       words,
@@ -166,7 +167,7 @@ class Viewer {
       "aria-valuemin": 0,
       "aria-valuemax": 100,
       hidden: true,
-    }, el("span", { class: "grip" }));
+    }, el("span", { class: "grip", html: icon("grip") }));
     this.side = el("div", { class: "side", hidden: true });
     this.message = el("div", { class: "message", role: "status" });
     const hint = el("span", { class: "for-readers", id: "canvas-keys" }, words.keys);
@@ -255,6 +256,7 @@ class Viewer {
     return {
       previous: () => this.step(-1),
       next: () => this.step(1),
+      goTo: (section) => this.goTo(section),
       zoomIn: () => this.zoomBy(1.5),
       zoomOut: () => this.zoomBy(1 / 1.5),
       fit: () => this.fit(),
@@ -336,7 +338,7 @@ class Viewer {
     if (!this.panes.length || !this.rects.length || !this.panes[0].layers.length) return;
     this.paint(this.canvas.getContext("2d"));
     this.writeReadout();
-    this.tools.zoom.textContent = `${this.whole.format(this.scaleNow() * 100)} %`;
+    this.tools.zoom.textContent = this.percent.format(this.scaleNow());
     const { pixels } = this.panes[0].layers.find((layer) => layer.spec.pixels).spec;
     this.root.dataset.painted = this.addressOf(pixels).split("/").pop().split(".")[0];
     this.root.dataset.section = String(this.state.section);
@@ -364,11 +366,14 @@ class Viewer {
     }
     context.globalAlpha = 1;
     this.paintLinkedCursor(context, view, transform);
+    const seen = seenRect(view.rect, transform, pane.size);
+    drawFrame(context, seen);
+    const isRightOfWipe = view.clip.x > view.rect.x;
     const { pixelSize, unit } = this.options;
-    if (view.clip.x === view.rect.x) {
-      drawScaleBar(context, view.rect, transform.scale, pixelSize, unit, (n) => this.number.format(n));
+    if (!isRightOfWipe) {
+      drawScaleBar(context, seen, transform.scale, pixelSize, unit, (n) => this.number.format(n));
     }
-    if (pane.title) this.paintTitle(context, view, pane.title);
+    if (pane.title) drawTitle(context, seen, pane.title, isRightOfWipe);
   }
 
   isDrawn(layer, view) {
@@ -387,21 +392,6 @@ class Viewer {
 
   scaleNow() {
     return paneTransform(this.rects[0], this.panes[0].size, this.state.view).scale;
-  }
-
-  paintTitle(context, view, title) {
-    context.font = "600 12px system-ui, sans-serif";
-    const wide = context.measureText(title).width + 16;
-    const right = view.clip.x > view.rect.x;
-    const x = right ? view.rect.x + view.rect.w - wide - 10 : view.rect.x + 10;
-    context.fillStyle = "rgba(12, 14, 18, 0.62)";
-    context.beginPath();
-    context.roundRect(x, view.rect.y + 10, wide, 24, 6);
-    context.fill();
-    context.fillStyle = "#ffffff";
-    context.textAlign = "left";
-    context.textBaseline = "middle";
-    context.fillText(title, x + 8, view.rect.y + 22.5);
   }
 
   paintLinkedCursor(context, view, transform) {
@@ -663,13 +653,15 @@ class Viewer {
   /* ---- tools ---- */
 
   refreshStepper() {
-    const { label, stepper } = this.tools;
+    const { label, stepper, scrubber } = this.tools;
     const { sections, section } = this.options;
     stepper.hidden = section === null || sections < 2;
     const shown = this.wanted ?? this.state.section;
     label.textContent = this.words.section
       .replace("{index}", String(shown + 1))
       .replace("{count}", String(sections));
+    scrubber.max = sections - 1;
+    setSlider(scrubber, shown);
     const [previous, next] = stepper.querySelectorAll("button");
     previous.disabled = shown <= 0;
     next.disabled = shown >= sections - 1;
@@ -700,7 +692,11 @@ class Viewer {
     }
     if (panel === "layers") {
       this.side.replaceChildren(
-        buildLayersPanel(this.panes, this.words, (l) => this.settings(l), (l, s) => this.setLayer(l, s)),
+        buildLayersPanel(this.panes, this.words, {
+          get: (layer) => this.settings(layer),
+          set: (layer, change) => this.setLayer(layer, change),
+          percent: (share) => this.percent.format(share),
+        }),
       );
     }
   }
@@ -709,7 +705,7 @@ class Viewer {
     const { legend, threshold, input, value } = this.footer;
     threshold.hidden = !this.wants("threshold");
     setSlider(input, this.state.threshold);
-    value.textContent = this.number.format(Math.round(this.state.threshold * 1000) / 1000);
+    value.textContent = this.share.format(this.state.threshold);
     legend.replaceChildren(...this.legendEntries().map((entry) => this.legendChip(entry)));
     this.root.classList.toggle("is-clickable", this.wants("click"));
   }
@@ -771,11 +767,12 @@ class Viewer {
   /* ---- sections ---- */
 
   step(by) {
-    const { sections, section } = this.options;
-    if (section === null) return;
     const from = this.wanted ?? this.state.section;
-    const target = clamp(from + by, 0, sections - 1);
-    if (target === from) return;
+    this.goTo(clamp(from + by, 0, this.options.sections - 1));
+  }
+
+  goTo(target) {
+    if (this.options.section === null || target === (this.wanted ?? this.state.section)) return;
     this.wanted = target;
     this.refreshStepper();
     if (this.isStack) this.showSection(target);

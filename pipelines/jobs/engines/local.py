@@ -154,6 +154,8 @@ def _end_process(run: Run) -> None:
     import psutil
 
     state = run.state
+    if not state.host:
+        return  # launched but not yet at work; it meets the wish as soon as it is
     if state.host != store.host_name():
         raise RunConflictError(Text("jobs.other_machine", run=run.short_id, host=state.host))
     try:

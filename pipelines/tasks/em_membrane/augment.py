@@ -9,14 +9,13 @@ playground call the same functions; nothing here needs torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Fill = Literal["reflect", "constant", "nearest", "wrap"]
-FILLS: tuple[Fill, ...] = ("reflect", "constant", "nearest", "wrap")
+from pipelines.tasks.em_membrane.config import AugmentOptions
+
 Image = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -26,75 +25,6 @@ _BORDERS = {
     "nearest": cv2.BORDER_REPLICATE,
     "wrap": cv2.BORDER_WRAP,
 }
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
-    """Say how far, and how often, each step may change a sample.
-
-    Every `*_probability` is the chance in [0, 1] that the step takes part; its size is then drawn
-    uniformly up to the bound beside it. Grey value steps count in standard deviations of the
-    section, so that they mean the same on faint and on strong staining.
-
-    Attributes:
-        patch_px: Side of the square patch that comes out.
-        fill: What stands beyond the section's edge.
-        crop_probability: Chance that the window's place is random; else it is centred.
-        flip_probability: Chance of each of the two mirror axes.
-        quarter_turn_probability: Chance of a turn by 90, 180 or 270 degrees.
-        rotation_probability: Chance of a free turn of at most `rotation_deg`.
-        rotation_deg: Largest free turn, in degrees, either way.
-        shift_probability: Chance of moving the window by at most `shift_px`.
-        shift_px: Largest shift along each axis.
-        shear_probability: Chance of a shear of at most `shear_deg`.
-        shear_deg: Largest shear angle, in degrees.
-        zoom_probability: Chance of a change of size of at most `zoom`.
-        zoom: Largest relative change of size; 0.2 draws from 1/1.2 to 1.2, evenly in logarithm.
-        elastic_probability: Chance of an elastic deformation.
-        elastic_alpha_low: Smallest strength: displacement = alpha x smoothed uniform(-1, 1) noise.
-        elastic_alpha_high: Largest strength.
-        elastic_sigma_low: Smallest smoothing of that noise, in px.
-        elastic_sigma_high: Largest smoothing, in px.
-        brightness_probability: Chance of a shift of the grey values.
-        brightness: Largest shift, in standard deviations.
-        contrast_probability: Chance of stretching the grey values about the section's mean.
-        contrast: Largest relative stretch; 0.3 draws from 1/1.3 to 1.3.
-        gamma_probability: Chance of bending the grey values.
-        gamma: Largest relative exponent; 0.3 draws from 1/1.3 to 1.3.
-        blur_probability: Chance of a Gaussian blur.
-        blur_px: Largest sigma of the blur, in px.
-        noise_probability: Chance of Gaussian noise.
-        noise: Largest noise, in standard deviations.
-    """
-
-    patch_px: int = 256
-    fill: Fill = "reflect"
-    crop_probability: float = 1.0
-    flip_probability: float = 0.5
-    quarter_turn_probability: float = 0.75
-    rotation_probability: float = 0.5
-    rotation_deg: float = 45.0
-    shift_probability: float = 0.0
-    shift_px: float = 20.0
-    shear_probability: float = 0.3
-    shear_deg: float = 10.0
-    zoom_probability: float = 0.5
-    zoom: float = 0.25
-    elastic_probability: float = 0.7
-    elastic_alpha_low: float = 100.0
-    elastic_alpha_high: float = 300.0
-    elastic_sigma_low: float = 10.0
-    elastic_sigma_high: float = 15.0
-    brightness_probability: float = 0.5
-    brightness: float = 0.5
-    contrast_probability: float = 0.5
-    contrast: float = 0.3
-    gamma_probability: float = 0.3
-    gamma: float = 0.3
-    blur_probability: float = 0.2
-    blur_px: float = 1.2
-    noise_probability: float = 0.3
-    noise: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -292,7 +222,7 @@ def elastic_displacement(
     return np.asarray(alpha * dy, np.float32), np.asarray(alpha * dx, np.float32)
 
 
-def read_linear(layer: Image, places: CoordinateMap, fill: Fill, *, beyond: float) -> Image:
+def read_linear(layer: Image, places: CoordinateMap, fill: str, *, beyond: float) -> Image:
     """Read a layer of numbers through a map, between pixels linearly.
 
     Args:
@@ -307,7 +237,7 @@ def read_linear(layer: Image, places: CoordinateMap, fill: Fill, *, beyond: floa
     return np.asarray(_remap(layer, places, fill, cv2.INTER_LINEAR, beyond), np.float32)
 
 
-def read_nearest(mask: Mask, places: CoordinateMap, fill: Fill) -> Mask:
+def read_nearest(mask: Mask, places: CoordinateMap, fill: str) -> Mask:
     """Read a mask through a map, from the nearest pixel, so that no third value appears.
 
     Args:
@@ -410,7 +340,7 @@ def _matrix(composite: Composite) -> npt.NDArray[np.float64]:
 def _remap(
     layer: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
     places: CoordinateMap,
-    fill: Fill,
+    fill: str,
     interpolation: int,
     beyond: float,
 ) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ and `inside_mask` applies both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -85,14 +86,16 @@ def find_scheme(sections: Sequence[Array]) -> Scheme:
     for section in sections:
         values, counts = np.unique(label_values(section), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            histogram[float(value)] = histogram.get(float(value), 0) + count
+            if math.isfinite(value):
+                histogram[float(value)] = histogram.get(float(value), 0) + count
     low, high = min(histogram), max(histogram)
     found = (low, high), len(histogram)
     if len(histogram) <= 2:
         return Scheme("two", (low + high) / 2, *found)
     if low == 0 and _every_section_has_two(sections):
         return Scheme("two", min(v for v in histogram if v > 0) / 2, *found)  # 0/1 beside 0/255
-    if len(histogram) > 3 and _lies_at_its_ends(histogram, low, high):
+    has_fractions = any(value != int(value) for value in histogram)
+    if has_fractions or (len(histogram) > 3 and _lies_at_its_ends(histogram, low, high)):
         return Scheme("soft", (low + high) / 2, *found)
     return Scheme("cells", 0.0, *found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -52,11 +53,15 @@ class Unit:
         base: Its name in item ids.
         image: The opened image.
         label: The opened label, or None.
+        low: Lowest value measured in the image.
+        high: Highest value measured in the image.
     """
 
     base: str
     image: Stack
     label: Stack | None
+    low: float = np.inf
+    high: float = -np.inf
 
     @property
     def group(self) -> str:
@@ -183,7 +188,9 @@ def _drop_bad_pixels(findings: Findings) -> None:
     for unit in list(findings.units):
         try:
             for i in spread_indices(len(unit.image), budget):
-                _remark_section(findings, unit, int(i), unit.image[int(i)])
+                section = unit.image[int(i)]
+                _remark_section(findings, unit, int(i), section)
+                _measure_range(unit, section)
         except PipelineError as error:
             findings.lost_images.append(Problem("warning", error.text, unit.image.name))
             findings.units.remove(unit)
@@ -194,6 +201,13 @@ def _drop_bad_pixels(findings: Findings) -> None:
             except PipelineError as error:
                 findings.lost_labels.append(Problem("warning", error.text, unit.label.name))
                 unit.label = None
+
+
+def _measure_range(unit: Unit, section: Array) -> None:
+    values = section[np.isfinite(section)] if section.dtype.kind == "f" else section
+    if values.size:
+        unit.low = min(unit.low, float(values.min()))
+        unit.high = max(unit.high, float(values.max()))
 
 
 def _remark_section(findings: Findings, unit: Unit, index: int, section: Array) -> None:
@@ -257,10 +271,13 @@ def _read_labels(
 def _label_sections(units: Sequence[Unit]) -> list[tuple[Array, Array]]:
     """Read labels with their images, as many as are measured."""
     places = [(u, i) for u in units if u.label is not None for i in range(len(u.image))]
-    chosen = (
-        [places[int(i)] for i in spread_indices(len(places), _MEASURED_SECTIONS)] if places else []
-    )
-    return [(unit.label.read(i), unit.image[i]) for unit, i in chosen if unit.label is not None]
+    read: list[tuple[Array, Array]] = []
+    for unit, i in (places[int(k)] for k in spread_indices(len(places), _MEASURED_SECTIONS)):
+        # Of a long stack not every section was read before; a damaged one shows when it is opened.
+        with suppress(PipelineError):
+            if unit.label is not None:
+                read.append((unit.label.read(i), unit.image[i]))
+    return read
 
 
 def _chosen_scheme(found: Scheme, options: DataOptions) -> Scheme:
@@ -327,6 +344,11 @@ def _problems(findings: Findings, items: Sequence[Item]) -> tuple[Problem, ...]:
     remarks = list(findings.remarks)
     if not findings.num_labels:
         remarks.append(Problem("warning", Text("em_data.no_labels")))
+        remarks += [
+            Problem("warning", Text("em_data.image_is_mask", file=unit.image.name), unit.image.name)
+            for unit in findings.units[:_MEASURED_SECTIONS]
+            if looks_like_mask(unit.image.files[0])
+        ]
     if num_labelled == 1:
         remarks.append(Problem("warning", Text("em_data.one_labelled")))
     return (*lost_labels, *findings.lost_images, *remarks)
@@ -353,13 +375,7 @@ def _image_facts(
 
 
 def _value_range(units: Sequence[Unit]) -> Text:
-    low, high = np.inf, -np.inf
-    for unit in [units[int(i)] for i in spread_indices(len(units), _MEASURED_SECTIONS)]:
-        for i in spread_indices(len(unit.image), max(1, _MEASURED_SECTIONS // len(units))):
-            section = unit.image[int(i)]
-            values = section[np.isfinite(section)] if section.dtype.kind == "f" else section
-            if values.size:
-                low, high = min(low, float(values.min())), max(high, float(values.max()))
+    low, high = min(u.low for u in units), max(u.high for u in units)
     return Text("em_data.range", low=low, high=high)
 
 

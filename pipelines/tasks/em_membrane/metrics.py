@@ -42,7 +42,10 @@ SUMS: Final = (
     "n", "squares_joint", "squares_predicted", "squares_true",
     "entropy_joint", "entropy_predicted", "entropy_true", "tp", "fp", "fn", "tn",
 )  # fmt: skip
-DEFAULT_THRESHOLDS: Final[Floats] = np.round(np.linspace(0.02, 0.98, 49), 2)
+# finer towards the ends: a network that is sure of itself has its best threshold there
+DEFAULT_THRESHOLDS: Final[Floats] = np.array(
+    [0.005, 0.01, *np.round(np.linspace(0.02, 0.98, 49), 2), 0.99, 0.995]
+)
 
 
 def measure(

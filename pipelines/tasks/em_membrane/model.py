@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,49 +17,13 @@ from torch.nn import functional
 
 from pipelines.core.seeding import torch_seeded
 from pipelines.errors import ConfigError
+from pipelines.tasks.em_membrane.config import ARCHITECTURES, ENCODERS, ModelOptions
 from pipelines.text import Text
 
-Architecture = Literal["unet", "smp_unet", "smp_unetplusplus", "smp_fpn"]
-ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
-ENCODERS: Final = (
-    "resnet18", "resnet34", "resnet50", "efficientnet-b0", "efficientnet-b3",
-    "mobilenet_v2", "timm-mobilenetv3_large_100", "mit_b0",
-)  # fmt: skip
 _LIBRARY_NAMES: Final = {
     "smp_unet": "Unet", "smp_unetplusplus": "UnetPlusPlus", "smp_fpn": "FPN",
 }  # fmt: skip
 NUM_CLASSES: Final = 2
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Say which network to build.
-
-    Attributes:
-        architecture: The U-Net of this project, or one of segmentation-models-pytorch.
-        base_channels: Channels of the U-Net's first level; each deeper level has twice as many.
-            The paper has 64.
-        depth: Times that the U-Net halves the picture. The paper has 4.
-        stem: Side of the pixel blocks that the U-Net turns into channels before its first level: 1
-            is the classic network, 2 computes on half the side at a quarter of the cost, and gives
-            each pixel of a block its own scores at the end.
-        num_affinities: Pairs of pixels that a second head judges in training; 0 for none.
-        encoder: Encoder of the other networks.
-        is_pretrained: Whether their encoder starts from ImageNet weights.
-    """
-
-    architecture: Architecture = "unet"
-    base_channels: int = 32
-    depth: int = 3
-    stem: int = 2
-    num_affinities: int = 0
-    encoder: str = "resnet18"
-    is_pretrained: bool = False
-
-    @property
-    def multiple(self) -> int:
-        """What the sides of the network's input must be multiples of, in px."""
-        return self.stem * 2**self.depth if self.architecture == "unet" else 32
 
 
 class UNet(nn.Module):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import cv2
 import numpy as np
@@ -20,20 +20,22 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.contract import ItemStatistics
-from pipelines.core.inference import TiledInference, predict_images
+from pipelines.core.device import Precision
+from pipelines.core.inference import Symmetries, TiledInference, predict_images
 from pipelines.core.seeding import rng_at
 from pipelines.core.tiling import Tiling
 from pipelines.core.training import Batch, Outcome, Plan, Reporter, Work, fit
 from pipelines.errors import DataError
 from pipelines.tasks.em_membrane import metrics
-from pipelines.tasks.em_membrane.augment import Augmented, AugmentOptions, Section, augment
+from pipelines.tasks.em_membrane.augment import Augmented, Section, augment
+from pipelines.tasks.em_membrane.config import Config
 from pipelines.tasks.em_membrane.loss import (
     LossName,
     cross_entropy,
     inside_probability,
     segmentation_loss,
 )
-from pipelines.tasks.em_membrane.model import ModelOptions, UNet, build_model
+from pipelines.tasks.em_membrane.model import UNet, build_model
 from pipelines.tasks.em_membrane.pairs import pair_loss, pair_targets
 from pipelines.tasks.em_membrane.weight_map import unet_weight_map
 from pipelines.text import Text
@@ -68,33 +70,6 @@ class LabelledSection:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """Say how to train.
-
-    Attributes:
-        model: Which network.
-        augment: How samples are varied.
-        plan: How long and how fast.
-        loss: Which loss of the classes.
-        pair_share: Weight of the pair loss, where the network has that head.
-        w0: Height of the weight map's gap term.
-        sigma_px: Width of the gap term, in px.
-        batch_size: Patches a step.
-        seed: Seed of weights and samples.
-    """
-
-    model: ModelOptions = field(default_factory=ModelOptions)
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
-    plan: Plan = field(default_factory=lambda: Plan(time_limit_s=600.0))
-    loss: LossName = "ce"
-    pair_share: float = 0.5
-    w0: float = 10.0
-    sigma_px: float = 5.0
-    batch_size: int = 8
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Trained:
     """Hold the result of a training.
 
@@ -111,7 +86,7 @@ class Trained:
 def train_segmentation(
     sections: Sequence[LabelledSection],
     validation: Sequence[LabelledSection],
-    options: TrainOptions,
+    config: Config,
     *,
     device: torch.device,
     run: PictureReporter,
@@ -123,7 +98,7 @@ def train_segmentation(
         sections: What the weights are fitted to; at least one.
         validation: What curves, picture and threshold come from; may be empty, then the first
             training section serves for the curves.
-        options: How.
+        config: How.
         device: Where to compute.
         run: Takes what is reported.
         folder: Where the state is kept; one that is there is continued. None keeps nothing.
@@ -135,14 +110,14 @@ def train_segmentation(
     if not sections:
         raise DataError(Text("em_train.no_sections"))
     cv2.setNumThreads(1)  # its own threads would fight with torch's for the cores
-    model = build_model(options.model, seed=options.seed, note=run.note)
-    maker = BatchMaker([prepare(s, options) for s in sections], options)
-    viewer = LiveView([*validation, *sections][0], options, device, run)
-    reserve_s = _final_cost_s(model, validation[:1], options, device) * len(validation)
+    model = build_model(config, seed=config.seed, note=run.note)
+    maker = BatchMaker([prepare(s, config) for s in sections], config)
+    viewer = LiveView([*validation, *sections][0], config, device, run)
+    reserve_s = _final_cost_s(model, validation[:1], config, device) * len(validation)
     spent_s = time.monotonic() - start
-    plan = dataclasses.replace(options.plan, reserve_s=1.1 * reserve_s + spent_s)
+    plan = dataclasses.replace(plan_of(config), reserve_s=1.1 * reserve_s + spent_s)
     outcome = fit(
-        Work(model, maker.make, lambda m, b: batch_loss(m, b, options), viewer.validate),
+        Work(model, maker.make, lambda m, b: batch_loss(m, b, config), viewer.validate),
         plan,
         device=device,
         run=run,
@@ -150,15 +125,15 @@ def train_segmentation(
     )
     if outcome.ending == "pause" or not validation:
         return Trained(outcome, None)
-    return Trained(outcome, measure_sections(outcome.model, validation, options.model, device))
+    return Trained(outcome, measure_sections(outcome.model, validation, config, device))
 
 
 class BatchMaker:
     """Make batch number `step` from prepared sections; the same step gives the same batch."""
 
-    def __init__(self, sections: Sequence[Section], options: TrainOptions) -> None:
+    def __init__(self, sections: Sequence[Section], config: Config) -> None:
         self._sections = sections
-        self._options = options
+        self._config = config
 
     def make(self, step: int) -> dict[str, Tensor]:
         """Draw the samples of a step.
@@ -167,7 +142,7 @@ class BatchMaker:
             "image" `(B, 1, P, P)` float32 standardised, "inside" `(B, P, P)` bool, and, where the
             options ask for them, "weight" `(B, P, P)` float32 and "pairs" (see `pair_targets`).
         """
-        samples = [self._sample(step, index) for index in range(self._options.batch_size)]
+        samples = [self._sample(step, index) for index in range(self._config.batch_size)]
         batch = {
             "image": _stack([image for image, _ in samples])[:, None],
             "inside": _stack([s.mask for _, s in samples]),
@@ -175,28 +150,28 @@ class BatchMaker:
         weights = [s.weight for _, s in samples if s.weight is not None]
         if weights:
             batch["weight"] = _stack(weights)
-        model = self._options.model
-        if model.num_affinities:
+        config = self._config
+        if config.num_affinities and config.architecture == "unet":
             pairs = [
-                pair_targets(s.mask, num_pairs=model.num_affinities, stem=model.stem)
+                pair_targets(s.mask, num_pairs=config.num_affinities, stem=config.stem)
                 for _, s in samples
             ]
             batch["pairs"] = _stack(pairs).contiguous(memory_format=torch.channels_last)
         return batch
 
     def _sample(self, step: int, index: int) -> tuple[npt.NDArray[np.float32], Augmented]:
-        rng = rng_at(self._options.seed, step, index)
+        rng = rng_at(self._config.seed, step, index)
         section = self._sections[int(rng.integers(len(self._sections)))]
-        sample = augment(section, self._options.augment, rng)
+        sample = augment(section, self._config, rng)
         return (sample.image - np.float32(section.mean)) / np.float32(section.std), sample
 
 
-def prepare(section: LabelledSection, options: TrainOptions) -> Section:
+def prepare(section: LabelledSection, config: Config) -> Section:
     """Bring a section into the form that samples are drawn from."""
     weight = None
-    if options.loss == "weighted_ce":
-        weight = unet_weight_map(section.inside, w0=options.w0, sigma_px=options.sigma_px)
-    elif options.augment.fill == "constant":  # what lies beyond the edge then weighs nothing
+    if config.loss == "weighted_ce":
+        weight = unet_weight_map(section.inside, w0=config.w0, sigma_px=config.sigma_px)
+    elif config.fill == "constant":  # what lies beyond the edge then weighs nothing
         weight = np.ones(section.inside.shape, np.float32)
     return Section.of(np.asarray(section.image, np.float32), section.inside, weight)
 
@@ -211,60 +186,73 @@ def standardise(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray((values - values.mean()) / (values.std() or 1.0), np.float32)
 
 
-def batch_loss(model: nn.Module, batch: Batch, options: TrainOptions) -> Tensor:
+def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
     """Compute the loss of a batch: that of the classes and, with that head, that of the pairs."""
-    weight = batch.get("weight")
+    weight, kind = batch.get("weight"), cast(LossName, config.loss)
     if not isinstance(model, UNet) or model.pair_head is None:
-        return segmentation_loss(model(batch["image"]), batch["inside"], weight, kind=options.loss)
+        return segmentation_loss(
+            model(batch["image"]), batch["inside"], weight, kind=cast(LossName, config.loss)
+        )
     scores, pairs = model.training_scores(batch["image"])
-    loss = segmentation_loss(scores, batch["inside"], weight, kind=options.loss)
+    loss = segmentation_loss(scores, batch["inside"], weight, kind=kind)
     if pairs is None:
         return loss
-    return loss + options.pair_share * pair_loss(pairs, batch["pairs"])
+    return loss + config.pair_share * pair_loss(pairs, batch["pairs"])
+
+
+def inference_of(config: Config) -> TiledInference:
+    """Say how sections are predicted: tiles, averaging, and the probability of being inside."""
+    return TiledInference(
+        tiling=Tiling((config.tile_px, config.tile_px), config.tile_overlap, config.multiple),
+        symmetries=cast(Symmetries, config.symmetries),
+        precision=cast(Precision, config.precision),
+        activation=lambda scores: inside_probability(scores)[:, None],
+    )
 
 
 def predict_sections(
-    model: nn.Module,
-    images: Sequence[npt.NDArray[Any]],
-    options: ModelOptions,
-    device: torch.device,
-    *,
-    is_averaged: bool = True,
+    model: nn.Module, images: Sequence[npt.NDArray[Any]], config: Config, device: torch.device
 ) -> list[npt.NDArray[np.float32]]:
     """Predict the probability of being inside a cell.
 
     Args:
-        model: As trained with `options`.
+        model: As built from `config`.
         images: Each `(H, W)`, of any type and range.
-        options: The network's.
+        config: Network, tiles and averaging.
         device: Where to compute.
-        is_averaged: Whether flips and quarter turns are averaged.
 
     Returns:
         For each image `(H, W)` float32 in [0, 1].
     """
-    tiled = TiledInference(
-        tiling=Tiling(tile_px=(512, 512), multiple=options.multiple),
-        symmetries="all" if is_averaged else "none",
-        activation=lambda scores: inside_probability(scores)[:, None],
-    )
-    found = predict_images(model, [standardise(i)[None] for i in images], tiled, device=device)
+    standard = [standardise(image)[None] for image in images]
+    found = predict_images(model, standard, inference_of(config), device=device)
     return [scores[0] for scores in found]
 
 
 def measure_sections(
-    model: nn.Module,
-    sections: Sequence[LabelledSection],
-    options: ModelOptions,
-    device: torch.device,
+    model: nn.Module, sections: Sequence[LabelledSection], config: Config, device: torch.device
 ) -> ItemStatistics:
     """Predict labelled sections and keep the rows that scores and threshold come from."""
-    found = predict_sections(model, [s.image for s in sections], options, device)
+    found = predict_sections(model, [s.image for s in sections], config, device)
     rows = [
         metrics.measure(p[None], s.inside[None], item_ids=[s.item_id])
         for p, s in zip(found, sections, strict=True)
     ]
     return ItemStatistics.concatenate(rows)
+
+
+def plan_of(config: Config) -> Plan:
+    """Say how long and how fast to train."""
+    return Plan(
+        time_limit_s=config.time_limit_s,
+        max_steps=config.max_steps,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
+        precision=cast(Precision, config.precision),
+        validate_every_s=config.validate_every_s,
+    )
 
 
 class LiveView:
@@ -273,16 +261,16 @@ class LiveView:
     def __init__(
         self,
         section: LabelledSection,
-        options: TrainOptions,
+        config: Config,
         device: torch.device,
         run: PictureReporter,
     ) -> None:
-        window = tuple(_middle(side, options.model.multiple) for side in section.image.shape)
+        window = tuple(_middle(side, config.multiple) for side in section.image.shape)
         self._image = standardise(section.image)[window]
         self._inside = section.inside[window]
         self._item_id = section.item_id
         self._device, self._run = device, run
-        self._multiple = options.model.multiple
+        self._multiple = config.multiple
 
     def validate(self, model: nn.Module, step: int) -> Mapping[str, float]:
         """Score the section, keep its probability as a picture, return the figures."""
@@ -316,13 +304,13 @@ LIVE_THRESHOLDS: Final = np.round(np.linspace(0.1, 0.98, 23), 2)
 def _final_cost_s(
     model: nn.Module,
     sections: Sequence[LabelledSection],
-    options: TrainOptions,
+    config: Config,
     device: torch.device,
 ) -> float:
     """Measure how long the final look at these sections takes; the weights do not matter for it."""
     start = time.monotonic()
     if sections:
-        measure_sections(model, sections, options.model, device)
+        measure_sections(model, sections, config, device)
     return time.monotonic() - start
 
 

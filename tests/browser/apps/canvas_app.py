@@ -72,7 +72,8 @@ def report(event) -> None:
         for found in st.session_state.get("events", [])[-1:]:
             st.code(
                 f"{found.kind} pane={found.pane} pixel={found.pixel} "
-                f"y={found.y_px:.2f} x={found.x_px:.2f} end={found.end_y_px:.2f},{found.end_x_px:.2f} "
+                f"y={found.y_px:.2f} x={found.x_px:.2f} "
+                f"end={found.end_y_px:.2f},{found.end_x_px:.2f} "
                 f"button={found.button} mods={found.modifiers} layer={found.layer} "
                 f"point={found.point_index} section={found.section_index} t={found.threshold}",
                 language=None,

@@ -9,8 +9,6 @@ import pytest
 from scipy import ndimage
 
 from pipelines.tasks.em_membrane.augment import (
-    FILLS,
-    AugmentOptions,
     Composite,
     Section,
     apply,
@@ -23,6 +21,7 @@ from pipelines.tasks.em_membrane.augment import (
     read_linear,
     read_nearest,
 )
+from pipelines.tasks.em_membrane.config import FILLS, AugmentOptions
 
 SIDE = 64
 MIDDLE = ((SIDE - 1) / 2, (SIDE - 1) / 2)

@@ -140,6 +140,18 @@ def test_nan_in_an_image(folder):
     assert_reported(folder, "em_data.not_a_number", "bad-volume.tif", "2")
 
 
+def test_damage_that_was_not_sampled_does_not_stop_the_inspection(folder, monkeypatch):
+    """Of a long stack only some sections are read; the others may hold anything."""
+    from pipelines.tasks.em_membrane import data_report
+
+    monkeypatch.setattr(data_report, "_MEASURED_SECTIONS", 4)
+    images, labels = np.tile(IMAGES, (5, 1, 1)), np.tile(LABELS, (5, 1, 1)).astype(np.float32)
+    labels[1::2] = np.nan
+    write_pair(folder, "long", images, labels)
+    found = inspect_source(folder, {})
+    assert "good-volume:000" in {item.item_id for item in found.items}
+
+
 def test_an_image_of_nothing_but_nan(folder):
     bad = np.full((32, 40), np.nan, np.float32)
     write_pair(folder, "bad", bad, None)
@@ -221,6 +233,12 @@ def test_a_label_without_its_image(folder):
     imwrite(folder / "other.tif", IMAGES[:2], photometric="minisblack")
     imwrite(folder / "another.tif", IMAGES[:2], photometric="minisblack")
     assert_reported(folder, "em_data.lonely_label", "bad-labels.tif")
+
+
+def test_a_mask_that_is_given_for_an_image(folder):
+    found = inspect_source(folder / "good-labels.tif", {})
+    (text,) = (p.text for p in found.problems if p.text.id == "em_data.image_is_mask")
+    assert_clear(text, "good-labels.tif")
 
 
 def test_a_single_bad_section_of_a_folder_is_named_and_the_others_stay(tmp_path):

@@ -192,6 +192,14 @@ def test_soft_edges_are_cut_in_the_middle_and_it_is_said(tmp_path):
     assert_holds(open_samples(as_record(found)))
 
 
+def test_labels_that_are_probabilities_are_cut_in_the_middle(tmp_path):
+    soft = np.where(INSIDE, 0.8, 0.1).astype(np.float32)
+    soft[:, ::3] += 0.05
+    found = inspect_source(write_stacks(tmp_path, labels=soft), {})
+    assert found.options["label_kind"] == "soft"
+    assert_holds(open_samples(as_record(found)))
+
+
 def test_numbered_cells_are_inside_and_their_borders_membrane(tmp_path):
     from scipy.ndimage import label
 
@@ -245,9 +253,10 @@ def test_16_bit_sections_are_scaled_alike_over_the_stack(tmp_path):
 
 
 def test_the_pixel_size_of_the_file_is_used_unless_one_is_given(tmp_path):
-    from pipelines.tasks.em_membrane.fake import write_sample
-
-    write_sample(tmp_path)
+    metadata = {"axes": "ZYX", "unit": "micron"}
+    for name, stack in (("train-volume", IMAGES), ("train-labels", LABELS)):
+        path = tmp_path / f"{name}.tif"
+        imwrite(path, stack, imagej=True, resolution=(250, 250), metadata=metadata)
     assert opened(tmp_path)[0].meta["pixel_size_nm"] == 4.0
     assert opened(tmp_path, pixel_size_nm=5.5)[0].meta["pixel_size_nm"] == 5.5
 

@@ -10,9 +10,8 @@ from torch import nn
 
 from pipelines.errors import ConfigError
 from pipelines.tasks.em_membrane import model as models
+from pipelines.tasks.em_membrane.config import ENCODERS, ModelOptions
 from pipelines.tasks.em_membrane.model import (
-    ENCODERS,
-    ModelOptions,
     UNet,
     build_model,
     count_parameters,
@@ -20,7 +19,11 @@ from pipelines.tasks.em_membrane.model import (
 
 
 def small(**changes):
-    return ModelOptions(**{"base_channels": 4, "depth": 2, **changes})
+    return ModelOptions(**{"base_channels": 4, "depth": 2, "num_affinities": 0, **changes})
+
+
+def from_scratch(architecture, encoder):
+    return ModelOptions(architecture=architecture, encoder=encoder, is_pretrained=False)
 
 
 def test_the_papers_size_has_the_papers_thirty_one_million_parameters():
@@ -33,7 +36,7 @@ def test_the_papers_size_has_the_papers_thirty_one_million_parameters():
         expected += 4 * below * above + above + 9 * 2 * above * above + 9 * above * above
         expected += 4 * above
     expected += 2 * 64 + 2
-    built = build_model(ModelOptions(base_channels=64, depth=4, stem=1))
+    built = build_model(ModelOptions(base_channels=64, depth=4, stem=1, num_affinities=0))
     assert count_parameters(built) == expected
     assert expected == pytest.approx(31.0e6, rel=0.01)
 
@@ -102,23 +105,27 @@ def test_one_seed_gives_one_network_and_another_another():
     ],
 )
 def test_networks_of_the_library_take_grey_and_give_two_classes(architecture, encoder):
-    built = build_model(ModelOptions(architecture=architecture, encoder=encoder)).eval()
+    built = build_model(
+        ModelOptions(architecture=architecture, encoder=encoder, is_pretrained=False)
+    ).eval()
     assert built(torch.zeros(1, 1, 64, 32)).shape == (1, 2, 64, 32)
 
 
 def test_an_encoder_that_does_not_fit_the_network_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"mit_b0.*UnetPlusPlus"):
-        build_model(ModelOptions(architecture="smp_unetplusplus", encoder="mit_b0"))
+        build_model(
+            ModelOptions(architecture="smp_unetplusplus", encoder="mit_b0", is_pretrained=False)
+        )
 
 
 def test_an_unknown_encoder_is_refused_with_the_allowed_names():
     with pytest.raises(ConfigError, match=ENCODERS[0]):
-        build_model(ModelOptions(architecture="smp_unet", encoder="resnet19"))
+        build_model(ModelOptions(architecture="smp_unet", encoder="resnet19", is_pretrained=False))
 
 
 def test_an_unknown_network_is_refused():
     with pytest.raises(ConfigError, match="smp_fpn"):
-        build_model(ModelOptions(architecture="vnet"))  # type: ignore[arg-type]
+        build_model(ModelOptions(architecture="vnet"))
 
 
 def test_pretrained_weights_that_cannot_be_had_are_said_and_replaced(monkeypatch):

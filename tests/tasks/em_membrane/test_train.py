@@ -9,16 +9,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pipelines.core.training import Plan
 from pipelines.errors import DataError
 from pipelines.tasks.em_membrane import metrics
-from pipelines.tasks.em_membrane.augment import AugmentOptions
+from pipelines.tasks.em_membrane.config import Config
 from pipelines.tasks.em_membrane.loss import LOSSES
-from pipelines.tasks.em_membrane.model import ModelOptions, build_model
+from pipelines.tasks.em_membrane.model import build_model
 from pipelines.tasks.em_membrane.train import (
     BatchMaker,
     LabelledSection,
-    TrainOptions,
     batch_loss,
     predict_sections,
     prepare,
@@ -27,13 +25,18 @@ from pipelines.tasks.em_membrane.train import (
 )
 
 CPU = torch.device("cpu")
-NET = ModelOptions(base_channels=4, depth=2, stem=2, num_affinities=2)
-OPTIONS = TrainOptions(
-    model=NET,
-    augment=AugmentOptions(patch_px=32),
-    plan=Plan(max_steps=4, warmup_steps=2),
+OPTIONS = Config(
+    base_channels=4,
+    depth=2,
+    stem=2,
+    num_affinities=2,
+    patch_px=32,
+    time_limit_s=600,
+    max_steps=4,
+    warmup_steps=2,
     batch_size=2,
 )
+NET = OPTIONS
 
 
 class Recorder:
@@ -84,7 +87,7 @@ def sections():
 
 def test_a_short_training_finds_the_membranes_of_an_unseen_section(sections):
     options = dataclasses.replace(
-        OPTIONS, plan=Plan(max_steps=60, warmup_steps=5, learning_rate=1e-2), batch_size=4
+        OPTIONS, max_steps=60, warmup_steps=5, learning_rate=1e-2, batch_size=4
     )
     run = Recorder()
     trained = train_segmentation(sections[:2], sections[2:], options, device=CPU, run=run)
@@ -97,8 +100,7 @@ def test_a_short_training_finds_the_membranes_of_an_unseen_section(sections):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("num_affinities", [0, 2])
 def test_every_loss_trains_with_and_without_pairs(sections, loss, num_affinities):
-    model = dataclasses.replace(NET, num_affinities=num_affinities)
-    options = dataclasses.replace(OPTIONS, loss=loss, model=model)
+    options = dataclasses.replace(OPTIONS, loss=loss, num_affinities=num_affinities)
     run = Recorder()
     trained = train_segmentation(sections[:1], [], options, device=CPU, run=run)
     assert trained.outcome.steps == 4
@@ -152,7 +154,7 @@ def test_a_batch_is_a_function_of_seed_and_step(sections):
 def test_weights_come_with_the_loss_that_needs_them_and_with_a_constant_frame(sections):
     weighted = dataclasses.replace(OPTIONS, loss="weighted_ce")
     assert prepare(sections[0], weighted).weight.max() > 3
-    framed = dataclasses.replace(OPTIONS, augment=AugmentOptions(patch_px=96, fill="constant"))
+    framed = dataclasses.replace(OPTIONS, patch_px=96, fill="constant")
     batch = BatchMaker([prepare(sections[0], framed)], framed).make(0)
     assert 0 < float(batch["weight"].mean()) < 1
 

@@ -1,0 +1,47 @@
+"""The address holds the state: a copied link restores the view, and Back goes back.
+
+A widget whose value belongs to the address is given its value before it is drawn
+(`restore`) and writes it after (`keep`). Values in the address are names that no language changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+
+def restore(name: str, key: str, options: Sequence[str], default: str | None) -> str | None:
+    """Put the address's value into the widget's state when the address changed.
+
+    Args:
+        name: Parameter in the address.
+        key: Key of the widget that shows it.
+        options: Values that the widget accepts; anything else in the address is ignored.
+        default: Value when neither address nor session has one.
+
+    Returns:
+        The value that the widget will show.
+    """
+    asked = st.query_params.get(name)
+    if asked is not None and asked != st.session_state.get(_seen(name)) and asked in options:
+        st.session_state[key] = asked
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = default
+    st.session_state[_seen(name)] = asked
+    return st.session_state[key]  # type: ignore[no-any-return] # what was put in above
+
+
+def keep(name: str, value: str | None) -> None:
+    """Write a value to the address; None removes it."""
+    if st.query_params.get(name) == value:
+        return
+    if value is None:
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = value
+    st.session_state[_seen(name)] = value
+
+
+def _seen(name: str) -> str:
+    return f"address.{name}"

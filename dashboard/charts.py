@@ -1,0 +1,72 @@
+"""Charts in the product's look: Plotly figures from plain-data views. Plotly loads on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dashboard.palette import DASHES, SEQUENCE
+from dashboard.words import language, say
+from pipelines.views import CurveView, HistogramView
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_HEIGHT = 320
+
+
+def curve_figure(view: CurveView) -> go.Figure:
+    """Draw curves, each told apart by colour and dash, with their bands and the marked value."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for index, curve in enumerate(view.curves):
+        tint = SEQUENCE[index % len(SEQUENCE)]
+        if curve.band is not None:
+            _add_band(figure, curve.x, curve.band, tint)
+        dash = "dash" if curve.is_dashed else DASHES[index % len(DASHES)]
+        mode = "lines" if len(curve.x) > 1 else "markers"
+        line = {"color": tint, "width": 2.2, "dash": dash}
+        name = say(curve.name)
+        figure.add_scatter(x=curve.x, y=curve.y, name=name, mode=mode, line=line)
+    if view.mark_x is not None:
+        figure.add_vline(x=view.mark_x, line={"width": 1.5, "dash": "dot", "color": "#7F7F7F"})
+    _dress(figure, say(view.x_label), say(view.y_label))
+    if view.log_y:
+        figure.update_yaxes(type="log")
+    if view.y_range is not None:
+        figure.update_yaxes(range=list(view.y_range))
+    return figure
+
+
+def histogram_figure(view: HistogramView) -> go.Figure:
+    """Draw counts over bins."""
+    import plotly.graph_objects as go
+
+    middles = (view.edges[:-1] + view.edges[1:]) / 2
+    widths = view.edges[1:] - view.edges[:-1]
+    figure = go.Figure(go.Bar(x=middles, y=view.counts, width=widths, marker_color=SEQUENCE[0]))
+    _dress(figure, say(view.x_label), "")
+    figure.update_layout(height=200, bargap=0)
+    return figure
+
+
+def _add_band(figure: go.Figure, x: object, band: tuple[object, object], tint: str) -> None:
+    hidden = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    red, green, blue = (int(tint[i : i + 2], 16) for i in (1, 3, 5))
+    figure.add_scatter(x=x, y=band[0], **hidden)
+    figure.add_scatter(
+        x=x, y=band[1], fill="tonexty", fillcolor=f"rgba({red},{green},{blue},0.18)", **hidden
+    )
+
+
+def _dress(figure: go.Figure, x_label: str, y_label: str) -> None:
+    figure.update_layout(
+        height=_HEIGHT,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        separators=", " if language() == "fr" else ".,",
+        hovermode="x unified",
+        uirevision="keep",
+    )
+    figure.update_xaxes(title=x_label, automargin=True)
+    figure.update_yaxes(title=y_label, automargin=True)

@@ -1,0 +1,40 @@
+"""What a page shows when something fails: one sentence and what to do, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from streamlit.runtime.scriptrunner_utils.exceptions import (
+    FragmentHandledException,
+    RerunException,
+    StopException,
+)
+
+from dashboard.words import say, tr
+from pipelines.errors import PipelineError
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def frame() -> Iterator[None]:
+    """Draw what is inside; an error becomes a message and the rest of the page stays."""
+    try:
+        yield
+    except PipelineError as error:
+        show(error)
+    except (RerunException, StopException, FragmentHandledException):
+        raise  # how Streamlit itself leaves a script
+    except Exception:  # noqa: BLE001 - the page frame: a bug must not take the page with it
+        mark = uuid.uuid4().hex[:8]
+        _log.exception("page failed, mark %s", mark)
+        st.error(tr("pages.bug", mark=mark), icon=":material/bug_report:")
+
+
+def show(error: PipelineError) -> None:
+    """Show an error that the user can understand and mend."""
+    st.error(say(error.text), icon=":material/error:")

@@ -1,0 +1,58 @@
+"""From the registry to the list of pages; nothing here names a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from dashboard.pages import checkpoints, glossary, home, runs, task
+from dashboard.words import LANGUAGE_NAMES, choose_language, language, say, tr
+from pipelines.contract import Task
+from pipelines.registry import load_tasks
+from pipelines.text import LANGUAGES
+
+
+def pages() -> dict[str, list[Any]]:  # st.Page has no public type
+    """Build the navigation: home, one entry a task, models, learning."""
+    tasks, _ = load_tasks()
+    return {
+        "": [_page(home.show, "pages.home", ":material/home:", "home", default=True)],
+        tr("pages.section_tasks"): [_task_page(t) for t in tasks],
+        tr("pages.section_models"): [
+            _page(runs.show, "pages.runs", ":material/list_alt:", "runs"),
+            _page(checkpoints.show, "pages.checkpoints", ":material/deployed_code:", "checkpoints"),
+        ],
+        tr("pages.section_learn"): [
+            _page(glossary.show, "pages.glossary", ":material/menu_book:", "glossary"),
+        ],
+    }
+
+
+def draw_language_switch() -> None:
+    """Draw the switch between the languages at the top of every page."""
+    st.session_state["language.switch"] = language()
+    with st.container(key="language-switch", horizontal=True, horizontal_alignment="right"):
+        st.segmented_control(
+            tr("pages.language"),
+            LANGUAGES,
+            format_func=lambda code: LANGUAGE_NAMES[code],
+            key="language.switch",
+            label_visibility="collapsed",
+            required=True,
+            on_change=lambda: choose_language(st.session_state["language.switch"]),
+        )
+
+
+def _task_page(served: Task) -> Any:  # st.Page has no public type
+    draw = partial(task.show, served.id)
+    icon = f":material/{served.icon}:"
+    return st.Page(draw, title=say(served.title), icon=icon, url_path=served.id)
+
+
+def _page(
+    draw: Callable[[], None], title_id: str, icon: str, path: str, *, default: bool = False
+) -> Any:  # st.Page has no public type
+    return st.Page(draw, title=tr(title_id), icon=icon, url_path=path, default=default)

@@ -1,0 +1,309 @@
+"""Draw views: one function a type; whatever a pipeline shows passes through here."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard import canvas as cv
+from dashboard.charts import curve_figure, histogram_figure
+from dashboard.palette import colour
+from dashboard.words import language, number, say, tr
+from pipelines import views
+from pipelines.text import Text, format_bytes, format_duration
+
+_PER_ROW = 4
+_TONES: dict[str, Callable[..., Any]] = {
+    "info": st.info,
+    "success": st.success,
+    "warning": st.warning,
+    "error": st.error,
+}
+OnEvent = Callable[[cv.CanvasEvent], None]
+
+
+def draw_all(shown: Sequence[views.View], key: str, on_event: OnEvent | None = None) -> None:
+    """Draw views under one another; `key` names the place on the page."""
+    for index, view in enumerate(shown):
+        draw(view, f"{key}.{index}", on_event)
+
+
+@functools.singledispatch
+def draw(view: views.View, key: str, on_event: OnEvent | None = None) -> None:
+    """Draw one view.
+
+    Raises:
+        TypeError: No renderer is registered for this type.
+    """
+    raise TypeError(f"no renderer for {type(view).__name__}")
+
+
+@draw.register
+def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    index, count = view.section or (None, 1)
+    options = cv.Options(
+        pixel_size=view.pixel_size,
+        unit=view.unit if view.pixel_size else "px",  # type: ignore[arg-type] # units of views
+        section_index=index,
+        section_count=count,
+        events=("step",) if view.section else (),
+        layout="wipe" if view.wipe else "side_by_side",
+    )
+    panes = [cv.Pane([_layer(item) for item in p.layers], title=p.title) for p in view.panes]
+    alt = view.alt or view.title
+    cv.canvas(panes, key=key, alt=alt, language=language(), options=options, on_event=on_event)
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(curve_figure(view), view, key)
+    _draw_source(view, key, lambda: _curves_csv(view))
+
+
+@draw.register
+def _(view: views.HistogramView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(histogram_figure(view), view, key)
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.FiguresView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    for start in range(0, len(view.figures), _PER_ROW):
+        row = view.figures[start : start + _PER_ROW]
+        for column, figure in zip(st.columns(_PER_ROW), row, strict=False):
+            with column:
+                draw_figure(figure)
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.TableView, key: str, on_event: OnEvent | None = None) -> None:
+    import pandas as pd
+
+    _draw_title(view)
+    names = [say(column) for column in view.columns]
+    rows = [[_cell(value) for value in row] for row in view.rows]
+    st.dataframe(pd.DataFrame(rows, columns=names), hide_index=True, key=f"{key}.table")
+    _draw_source(view, key, lambda: _table_csv(view))
+
+
+@draw.register
+def _(view: views.GalleryView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    with st.container(horizontal=True, gap="small"):
+        for pixels, caption in zip(view.pictures, view.captions, strict=True):
+            st.image(pixels, caption=say(caption), width=160, alt=say(caption))
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.TextView, key: str, on_event: OnEvent | None = None) -> None:
+    words = "\n\n".join(say(text) for text in (view.title, *view.details))
+    _TONES.get(view.tone, st.markdown)(words)
+
+
+@draw.register
+def _(view: views.FormulaView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    st.latex(view.latex)
+    st.caption(" · ".join(f"${symbol}$ {say(text)}" for symbol, text in view.symbols.items()))
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.DownloadView, key: str, on_event: OnEvent | None = None) -> None:
+    st.download_button(
+        say(view.title),
+        data=lambda: _content(view.make()),
+        file_name=view.filename,
+        mime=view.mime,
+        key=f"{key}.download",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def draw_figure(figure: views.Figure) -> None:
+    """Draw a measured number with its interval and count."""
+    st.metric(
+        say(figure.name),
+        value_words(figure.value, figure.unit),
+        help=None if figure.help is None else say(figure.help),
+    )
+    if (words := spread_words(figure)) is not None:
+        st.caption(words)
+
+
+def value_words(value: float, unit: str = "") -> str:
+    """Write a figure in its unit; NaN is said to be undefined."""
+    if value != value:
+        return tr("pages.undefined")
+    if unit == "duration":
+        return format_duration(value, language())
+    if unit == "bytes":
+        return format_bytes(value, language())
+    if unit == "pct":
+        return say(Text("pages.percent", value=value))
+    return f"{number(value)} {unit}".strip()
+
+
+def spread_words(figure: views.Figure) -> str | None:
+    """Write interval and count of a figure, or None when it has neither."""
+    if figure.interval is not None:
+        low, high = (number(bound) for bound in figure.interval)
+        return tr("pages.interval", low=low, high=high, n=figure.count or 0)
+    return None if figure.count is None else tr("pages.count", n=figure.count)
+
+
+def _layer(layer: views.Layer) -> Any:  # one of the canvas's layer types
+    return _to_canvas(layer)
+
+
+@functools.singledispatch
+def _to_canvas(layer: Any) -> Any:  # singledispatch needs an open first argument
+    raise TypeError(f"no canvas layer for {type(layer).__name__}")
+
+
+@_to_canvas.register
+def _(layer: views.PixelLayer) -> Any:
+    return cv.ImageLayer(layer.pixels, name=Text("pages.layer_image"), window=layer.window)
+
+
+@_to_canvas.register
+def _(layer: views.MaskLayer) -> Any:
+    tint = colour(layer.meaning)
+    return cv.MaskLayer(layer.mask, name=layer.name, colour=tint, opacity=layer.opacity)
+
+
+@_to_canvas.register
+def _(layer: views.LabelLayer) -> Any:
+    return cv.LabelsLayer(layer.labels, name=layer.name, opacity=layer.opacity)
+
+
+@_to_canvas.register
+def _(layer: views.ScalarLayer) -> Any:
+    return cv.ScalarLayer(
+        layer.values,
+        name=layer.name,
+        colormap=layer.scale,
+        low=layer.low,
+        high=layer.high,
+        opacity=layer.opacity,
+    )
+
+
+@_to_canvas.register
+def _(layer: views.ThresholdLayer) -> Any:
+    side = "above" if layer.above else "below"
+    if layer.truth is not None:
+        return cv.CompareLayer(
+            layer.probability,
+            layer.truth,
+            layer.threshold,
+            name=layer.name,
+            side=side,  # type: ignore[arg-type] # one of the two words above
+            opacity=layer.opacity,
+        )
+    return cv.ThresholdLayer(
+        layer.probability,
+        layer.threshold,
+        name=layer.name,
+        side=side,  # type: ignore[arg-type] # one of the two words above
+        colour=colour(layer.meaning),
+        opacity=layer.opacity,
+    )
+
+
+@_to_canvas.register
+def _(layer: views.PointLayer) -> Any:
+    styles = ["full" if style == "circle" else style for style in layer.styles]
+    return cv.PointsLayer(
+        layer.points,
+        name=layer.name,
+        radius_px=layer.radii_px,
+        colours=[colour(meaning) for meaning in layer.meanings],
+        styles=styles,  # type: ignore[arg-type] # the words of `PointStyle`
+    )
+
+
+@_to_canvas.register
+def _(layer: views.GridLayer) -> Any:
+    return cv.LinesLayer(list(layer.lines), name=layer.name, colour=colour("grid"))
+
+
+def _draw_title(view: views.View) -> None:
+    st.markdown(f"**{say(view.title)}**")
+
+
+def _draw_source(
+    view: views.View, key: str = "", table: Callable[[], bytes] | None = None
+) -> None:
+    if view.source is None and table is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if view.source is not None:
+            st.caption(say(view.source))
+        if table is not None:
+            st.download_button(
+                "CSV",
+                data=table,
+                file_name=getattr(view, "filename", "curves.csv"),
+                mime="text/csv",
+                key=f"{key}.csv",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
+
+
+def _draw_chart(figure: Any, view: views.View, key: str) -> None:  # plotly figure, loaded lazily
+    config = {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "svg", "filename": "figure"},
+    }
+    alt = say(view.alt or view.title)
+    st.plotly_chart(figure, key=f"{key}.chart", config=config, alt=alt)
+
+
+def _cell(value: Any) -> Any:  # a table cell: number, text or string
+    if isinstance(value, Text):
+        return say(value)
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _curves_csv(view: views.CurveView) -> bytes:
+    rows = [
+        (say(curve.name), float(x), float(y))
+        for curve in view.curves
+        for x, y in zip(curve.x, curve.y, strict=True)
+    ]
+    return _csv((tr("pages.curve"), say(view.x_label), say(view.y_label)), rows)
+
+
+def _table_csv(view: views.TableView) -> bytes:
+    rows = [[say(v) if isinstance(v, Text) else v for v in row] for row in view.rows]
+    return _csv([say(column) for column in view.columns], rows)
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([header, *rows])
+    return buffer.getvalue().encode("utf-8-sig")  # a spreadsheet then reads the accents
+
+
+def _content(made: bytes | Path) -> bytes:
+    return made if isinstance(made, bytes) else made.read_bytes()
+
+

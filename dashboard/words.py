@@ -1,0 +1,53 @@
+"""The border where texts become words: the language of this visitor, and what is said in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import streamlit as st
+
+from pipelines.text import (
+    DEFAULT_LANGUAGE,
+    LANGUAGES,
+    Language,
+    Text,
+    add_catalogue_folder,
+    format_number,
+    render,
+)
+
+add_catalogue_folder(Path(__file__).parent / "locale")
+_KEY = "language"
+LANGUAGE_NAMES: dict[Language, str] = {"en": "English", "fr": "Français"}
+
+
+def language() -> Language:
+    """Return the visitor's language: the address, then the choice, then the browser's."""
+    chosen = st.query_params.get("lang") or st.session_state.get(_KEY) or _browser_language()
+    return cast("Language", chosen) if chosen in LANGUAGES else DEFAULT_LANGUAGE
+
+
+def choose_language(chosen: Language) -> None:
+    """Keep the visitor's choice in the session and in the address."""
+    st.session_state[_KEY] = chosen
+    st.query_params["lang"] = chosen
+
+
+def say(text: Text) -> str:
+    """Return the words of a text in the visitor's language."""
+    return render(text, language())
+
+
+def tr(text_id: str, /, **params: Any) -> str:  # any value that a placeholder takes
+    """Return the words of a message id in the visitor's language."""
+    return say(Text(text_id, **params))
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number as the visitor's language does."""
+    return format_number(value, language(), digits=digits)
+
+
+def _browser_language() -> str:
+    return (st.context.locale or DEFAULT_LANGUAGE)[:2]
