@@ -239,9 +239,7 @@ def complete_submission(
         return predictions
     absent = [e for e in truths if e not in predictions]
     nothing = {
-        e: to_prediction(
-            Picks.empty(e, names(CHALLENGE)), CHALLENGE, {"threshold": 0.0}, group=e
-        )
+        e: to_prediction(Picks.empty(e, names(CHALLENGE)), CHALLENGE, {"threshold": 0.0}, group=e)
         for e in absent
     }
     return {**predictions, **nothing}
@@ -256,4 +254,3 @@ def frozen_point(path: Path) -> OperatingPoint | None:
         return None
     thresholds = json.loads(file.read_text(encoding="utf-8"))["thresholds"]
     return OperatingPoint({k: float(v) for k, v in thresholds.items()}, source="validation")
-

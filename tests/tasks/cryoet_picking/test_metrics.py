@@ -160,7 +160,9 @@ def test_pooling_rows_is_scoring_all_tomograms_together():
     found = metrics.reduce_rows(rows, OperatingPoint({"threshold": 0.4}))["f4"]
     assert found == pytest.approx(metrics.f4_score(kept, truth, CHALLENGE), abs=1e-12)
     twice = ItemStatistics.concatenate([rows, rows])
-    assert metrics.reduce_rows(twice, OperatingPoint({"threshold": 0.4}))["f4"] == pytest.approx(found)
+    assert metrics.reduce_rows(twice, OperatingPoint({"threshold": 0.4}))["f4"] == pytest.approx(
+        found
+    )
 
 
 def test_each_kind_has_its_own_threshold():
