@@ -42,16 +42,18 @@ def test_patches_repeat_with_the_generator():
     assert_allclose(first.target, second.target)
 
 
-def test_without_augmentation_a_patch_is_a_piece_of_the_tomogram():
-    config = dataclasses.replace(PLAIN, rotation_degrees=0.0, flips=False)
-    tomogram = blob_tomogram()
-    patch = cut_patch([tomogram], CHALLENGE, config, 2, np.random.default_rng(0))
-    windows = np.lib.stride_tricks.sliding_window_view(tomogram.volume, (8, 8, 8))
-    piece = patch.volume[12:20, 12:20, 12:20]
-    for z in range(windows.shape[0]):
-        # x and y are cut between voxels: compare along z only by the nearest window
-        best = min(best, float(np.abs(windows[z] - piece).mean((2, 3, 4)).min()))
-    assert best < 0.1
+def test_turning_back_is_the_inverse_of_cutting():
+    """The brightest voxel of a cut cube lies where `to_patch` puts its pick."""
+    point = np.array([[30.0, 28.0, 33.0]])
+    volume = draw_heat((64, 64, 64), point, np.array([0]), np.array([5.0]))[0]
+    tomogram = TrainingTomogram(volume.astype(np.float16), point, np.zeros(1, np.int64), 10.0)
+    for seed in range(8):
+        config = dataclasses.replace(PLAIN, target="gaussian", radius_share=50 / 60)
+        patch = cut_patch([tomogram], CHALLENGE, config, 1, np.random.default_rng(seed))
+        brightest = np.array(np.unravel_index(patch.volume.argmax(), patch.volume.shape))
+        drawn = np.array(np.unravel_index(patch.target[0].argmax(), patch.target[0].shape))
+        if min(brightest.min(), drawn.min()) > 1 and max(brightest.max(), drawn.max()) < 30:
+            assert np.abs(brightest - drawn).max() <= 1
 
 
 def test_spheres_have_the_right_size_and_the_nearer_centre_wins():

@@ -76,7 +76,7 @@ def test_voxels_swapped_axes_outside_and_duplicates_are_told():
     picks = some_picks()
     voxels = moved(picks, picks.positions / 10)
     swapped = moved(picks, picks.positions[:, ::-1])
-    outside = moved(picks, picks.positions + [0, 2000, 0])
+    outside = moved(picks, picks.positions + np.array([0, 2000, 0]))
     double = Picks.concatenate([picks, picks])
     cases = {
         "cryoet.csv_voxels": voxels,
