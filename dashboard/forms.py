@@ -102,9 +102,7 @@ def _step(info: OptionInfo) -> float:
 
 def _draw_toggle(key: str, info: OptionInfo) -> Any:
     value = st.session_state[key]
-    return st.toggle(
-        label(info, value), key=key, help=help_text(info), persist_state="session"
-    )
+    return st.toggle(label(info, value), key=key, help=help_text(info), persist_state="session")
 
 
 def _draw_buttons(key: str, info: OptionInfo) -> Any:
@@ -164,9 +162,7 @@ def _draw_number(key: str, info: OptionInfo) -> Any:
 
 def _draw_text(key: str, info: OptionInfo) -> Any:
     value = st.session_state[key]
-    return st.text_input(
-        label(info, value), key=key, help=help_text(info), persist_state="session"
-    )
+    return st.text_input(label(info, value), key=key, help=help_text(info), persist_state="session")
 
 
 _DRAWERS = {

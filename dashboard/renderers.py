@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.charts import curve_figure, histogram_figure
+from dashboard.charts import bar_figure, curve_figure, histogram_figure
+from dashboard.cloud import show_cloud
 from dashboard.palette import colour
 from dashboard.words import language, number, say, tr
 from pipelines import views
@@ -73,6 +74,20 @@ def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
 def _(view: views.HistogramView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(histogram_figure(view), view, key)
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.BarView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(bar_figure(view), view, key)
+    _draw_source(view, key, lambda: _bars_csv(view))
+
+
+@draw.register
+def _(view: views.CloudView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    show_cloud(view, f"{key}.cloud")
     _draw_source(view)
 
 
@@ -246,9 +261,7 @@ def _draw_title(view: views.View) -> None:
     st.markdown(f"**{say(view.title)}**")
 
 
-def _draw_source(
-    view: views.View, key: str = "", table: Callable[[], bytes] | None = None
-) -> None:
+def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | None = None) -> None:
     if view.source is None and table is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -292,6 +305,15 @@ def _curves_csv(view: views.CurveView) -> bytes:
     return _csv((tr("pages.curve"), say(view.x_label), say(view.y_label)), rows)
 
 
+def _bars_csv(view: views.BarView) -> bytes:
+    rows = [
+        (say(category), say(name), float(value))
+        for name, values in view.series
+        for category, value in zip(view.categories, values, strict=True)
+    ]
+    return _csv((tr("pages.category"), tr("pages.curve"), say(view.y_label)), rows)
+
+
 def _table_csv(view: views.TableView) -> bytes:
     rows = [[say(v) if isinstance(v, Text) else v for v in row] for row in view.rows]
     return _csv([say(column) for column in view.columns], rows)
@@ -305,5 +327,3 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 
 def _content(made: bytes | Path) -> bytes:
     return made if isinstance(made, bytes) else made.read_bytes()
-
-

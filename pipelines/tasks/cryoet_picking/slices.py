@@ -20,6 +20,7 @@ from pipelines.views import ImageView, Layer, Pane, PixelLayer, PointLayer, Poin
 
 _STYLES: dict[str, PointStyle] = {"false_positive": "dashed", "missed": "cross"}
 _WINDOW = (16.0, 240.0)
+_NUM_COLOURS = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Marks:
         """Colour picks by kind; the n-th kind has the palette's n-th colour."""
         kinds = picks.kind_names().tolist()
         order = {p.name: k for k, p in enumerate(particles)}
-        meanings = tuple(f"kind_{order.get(kind, 0) + 1}" for kind in kinds)
+        meanings = tuple(f"kind_{order.get(kind, 0) % _NUM_COLOURS + 1}" for kind in kinds)
         radii = _radii(kinds, particles)
         return Marks(picks.positions, radii, meanings, tuple(kinds), picks.scores)
 
