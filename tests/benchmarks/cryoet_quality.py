@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - the figures are what the run is for
 """Measure picking on the SIMULATED tomograms against a plain MONAI U-Net, same budget and machine.
 
     python -m tests.benchmarks.cryoet_quality --data ../shared/data/czii/simulated \

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - the figures are what the run is for
 """Ratios measured in one run: the score, the sliding window, slices on screen."""
 
 import dataclasses
