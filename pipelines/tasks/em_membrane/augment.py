@@ -8,6 +8,7 @@ playground call the same functions; nothing here needs torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -70,7 +71,8 @@ class Composite:
         gamma: Exponent.
         blur_px: Sigma of the blur; 0 for none.
         noise: Noise, in standard deviations; 0 for none.
-        seed: Seed of the two random fields, so that a composite can be replayed.
+        hidden: Number of rectangles that are covered.
+        seed: Seed of the random fields, so that a composite can be replayed.
     """
 
     centre_yx: tuple[float, float]
@@ -87,6 +89,7 @@ class Composite:
     gamma: float = 1.0
     blur_px: float = 0.0
     noise: float = 0.0
+    hidden: int = 0
     seed: int = 0
 
 
@@ -138,8 +141,9 @@ def apply(section: Section, composite: Composite, options: AugmentOptions) -> Au
     weight = section.weight
     if weight is not None:
         weight = np.maximum(read_linear(weight, places, options.fill, beyond=0.0), 0.0)
+    changed = change_grey(image, composite, mean=section.mean, std=section.std)
     return Augmented(
-        image=change_grey(image, composite, mean=section.mean, std=section.std),
+        image=hide_places(changed, composite, largest_px=options.hide_px, std=section.std),
         mask=read_nearest(section.mask, places, options.fill),
         weight=weight,
         composite=composite,
@@ -173,6 +177,7 @@ def draw(shape: tuple[int, ...], options: AugmentOptions, rng: np.random.Generat
         gamma=take.factor(o.gamma, o.gamma_probability),
         blur_px=take.between(0.0, o.blur_px, o.blur_probability),
         noise=take.between(0.0, o.noise, o.noise_probability),
+        hidden=take.one_of(range(1, o.hide_count + 1), o.hide_probability, neutral=0),
         seed=int(rng.integers(2**31)),
     )
 
@@ -278,6 +283,34 @@ def change_grey(image: Image, composite: Composite, *, mean: float, std: float) 
     return np.asarray(changed, np.float32)
 
 
+def hide_places(image: Image, composite: Composite, *, largest_px: int, std: float) -> Image:
+    """Cover rectangles with their own mean grey and noise.
+
+    A faint place in a membrane looks like that; the mask still has the membrane, so the network
+    learns to carry it on from what is around (the idea of DeVries 2017, with another purpose).
+
+    Args:
+        image: `(P, P)` float32 grey values.
+        composite: What was drawn; its `hidden` is the number of rectangles.
+        largest_px: Largest side of a rectangle, in px.
+        std: Standard deviation of the section; half of it is the noise that covers.
+
+    Returns:
+        `(P, P)` float32.
+    """
+    if composite.hidden == 0:
+        return image
+    rng = np.random.default_rng([composite.seed, 2])
+    covered = image.copy()
+    for _ in range(composite.hidden):
+        height, width = rng.integers(min(6, largest_px), largest_px + 1, 2)
+        top, left = rng.integers(0, image.shape[0]), rng.integers(0, image.shape[1])
+        place = covered[top : top + height, left : left + width]
+        noise = rng.standard_normal(place.shape, dtype=np.float32)
+        place[...] = place.mean() + np.float32(0.5 * std) * noise
+    return covered
+
+
 def grid_overlay(shape: tuple[int, int], *, spacing_px: int = 32) -> Image:
     """Draw a square grid that makes a deformation visible when it is read through the same map.
 
@@ -308,7 +341,7 @@ class _Dice:
         limit = float(np.log1p(bound))
         return float(np.exp(self.within(limit, probability)))
 
-    def one_of(self, values: tuple[int, ...], probability: float, *, neutral: int) -> int:
+    def one_of(self, values: Sequence[int], probability: float, *, neutral: int) -> int:
         value = values[int(self._rng.integers(len(values)))]
         return value if self.happens(probability) else neutral
 

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from pipelines.config import option
+from pipelines.tasks.em_membrane.baseline import BaselineConfig
 
 FILLS: Final = ("reflect", "constant", "nearest", "wrap")
-ARCHITECTURES: Final = ("unet", "smp_unet", "smp_unetplusplus", "smp_fpn")
+LIBRARY: Final = ("smp_unet", "smp_unetplusplus", "smp_fpn")
+ARCHITECTURES: Final = ("unet", *LIBRARY, "baseline")
 ENCODERS: Final = (
     "resnet18", "resnet34", "resnet50", "efficientnet-b0", "efficientnet-b3",
     "mobilenet_v2", "timm-mobilenetv3_large_100", "mit_b0",
 )  # fmt: skip
 LOSSES: Final = ("weighted_ce", "ce", "dice", "ce_dice")
 _OWN: Final = ("architecture", ("unet",))
-_LIBRARY: Final = ("architecture", ARCHITECTURES[1:])
+_LIBRARY: Final = ("architecture", LIBRARY)
 
 
 def _chance(default: float, group: str) -> Any:  # a dataclass field
@@ -62,15 +64,18 @@ class AugmentOptions:
     elastic_sigma_low: float = option(10.0, low=2.0, high=40.0, unit="px", group="augment")
     elastic_sigma_high: float = option(15.0, low=2.0, high=40.0, unit="px", group="augment")
     brightness_probability: float = _chance(0.5, "augment")
-    brightness: float = _amount(0.5, 3.0, "augment", unit="σ")
+    brightness: float = _amount(0.75, 3.0, "augment", unit="σ")
     contrast_probability: float = _chance(0.5, "augment")
-    contrast: float = _amount(0.3, 2.0, "augment")
+    contrast: float = _amount(0.5, 2.0, "augment")
     gamma_probability: float = _chance(0.3, "augment")
-    gamma: float = _amount(0.3, 2.0, "augment")
+    gamma: float = _amount(0.4, 2.0, "augment")
     blur_probability: float = _chance(0.2, "augment")
     blur_px: float = _amount(1.2, 10.0, "augment", unit="px")
     noise_probability: float = _chance(0.3, "augment")
-    noise: float = _amount(0.3, 3.0, "augment", unit="σ")
+    noise: float = _amount(0.45, 3.0, "augment", unit="σ")
+    hide_probability: float = _chance(0.7, "augment")
+    hide_count: int = option(6, low=1, high=50, group="augment")
+    hide_px: int = option(28, low=2, high=200, unit="px", group="augment")
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class ModelOptions:
     depth: int = option(3, low=1, high=6, group="model", only_if=_OWN)
     stem: int = option(2, low=1, high=4, group="model", only_if=_OWN)
     num_affinities: int = option(8, low=0, high=8, group="model", only_if=_OWN)
+    dropout: float = option(0.3, low=0.0, high=0.9, group="model", expert=True, only_if=_OWN)
     encoder: str = option("resnet18", choices=ENCODERS, group="model", only_if=_LIBRARY)
     is_pretrained: bool = option(True, group="model", only_if=_LIBRARY)
 
@@ -94,7 +100,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class Config(ModelOptions, AugmentOptions):
+class Config(ModelOptions, AugmentOptions, BaselineConfig):
     """Hold every option of training and prediction."""
 
     texts: ClassVar[str] = "em_config"
@@ -117,9 +123,11 @@ class Config(ModelOptions, AugmentOptions):
     sigma_px: float = option(
         5.0, low=0.5, high=50.0, unit="px", group="loss", only_if=("loss", ("weighted_ce",))
     )
+    label_smoothing: float = option(0.05, low=0.0, high=0.5, group="loss", expert=True)
     pair_share: float = option(0.5, low=0.0, high=10.0, group="loss", expert=True, only_if=_OWN)
 
     symmetries: str = option("all", choices=("none", "flips", "all"), group="prediction")
+    close_gaps: bool = option(True, group="prediction")
     tile_px: int = option(512, low=64, high=4096, unit="px", step=32, group="prediction")
     tile_overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", expert=True)
 

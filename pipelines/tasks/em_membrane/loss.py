@@ -16,7 +16,12 @@ MEMBRANE, INSIDE = 0, 1  # class indices of the two channels
 
 
 def segmentation_loss(
-    logits: Tensor, inside: Tensor, weight: Tensor | None = None, *, kind: LossName
+    logits: Tensor,
+    inside: Tensor,
+    weight: Tensor | None = None,
+    *,
+    kind: LossName,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Compute the training loss of a batch.
 
@@ -26,6 +31,8 @@ def segmentation_loss(
         weight: `(B, H, W)` weights, at least 0; "weighted_ce" needs them, the other losses leave
             out pixels of weight 0 if weights are given, and ignore them otherwise.
         kind: Which loss.
+        label_smoothing: Share of the truth that cross entropy spreads over both classes: annotators
+            err by a pixel or two, and a network that is sure of that learns their hand.
 
     Returns:
         A scalar in float32, whatever the precision of `logits`.
@@ -39,21 +46,23 @@ def segmentation_loss(
         raise ConfigError(Text("em_train.loss_no_weight"))
     logits = logits.float()
     counted = None if weight is None else (weight > 0).float()
-    if kind == "weighted_ce":
-        return cross_entropy(logits, inside, weight)
-    if kind == "ce":
-        return cross_entropy(logits, inside, counted)
     if kind == "dice":
         return dice_loss(logits, inside, counted)
-    return cross_entropy(logits, inside, counted) + dice_loss(logits, inside, counted)
+    by_weight = weight if kind == "weighted_ce" else counted
+    entropy = cross_entropy(logits, inside, by_weight, label_smoothing=label_smoothing)
+    return entropy + dice_loss(logits, inside, counted) if kind == "ce_dice" else entropy
 
 
-def cross_entropy(logits: Tensor, inside: Tensor, weight: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, inside: Tensor, weight: Tensor | None = None, *, label_smoothing: float = 0.0
+) -> Tensor:
     """Average the two-class cross entropy over the pixels, by their weights where given.
 
     Dividing by the sum of the weights keeps the learning rate's meaning when weights are scaled.
     """
-    losses = functional.cross_entropy(logits, inside.long(), reduction="none")
+    losses = functional.cross_entropy(
+        logits, inside.long(), reduction="none", label_smoothing=label_smoothing
+    )
     if weight is None:
         return losses.mean()
     return (losses * weight).sum() / weight.sum().clamp_min(1e-6)

@@ -47,6 +47,7 @@ class UNet(nn.Module):
             for above, below in itertools.pairwise(channels)
         )
         self.decoder = nn.ModuleList(_block(2 * c, c) for c in channels[:-1])
+        self.dropout = nn.Dropout2d(options.dropout)
         self.head = nn.Conv2d(channels[0], NUM_CLASSES * pixels, 1)
         self.pair_head = (
             nn.Conv2d(channels[0], options.num_affinities * pixels, 1)
@@ -85,6 +86,7 @@ class UNet(nn.Module):
             x = block(functional.max_pool2d(x, 2) if level else x)
             skipped.append(x)
         skipped.pop()
+        x = self.dropout(x)  # of the coarsest maps: what a whole neighbourhood looks like
         for upward, block in zip(reversed(self.upward), reversed(self.decoder), strict=True):
             x = block(torch.cat([upward(x), skipped.pop()], 1))
         return x

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from pipelines.contract import ItemStatistics
 from pipelines.core.device import Precision
 from pipelines.core.inference import Symmetries, TiledInference, predict_images
-from pipelines.core.seeding import rng_at
+from pipelines.core.seeding import rng_at, torch_seeded
 from pipelines.core.tiling import Tiling
 from pipelines.core.training import Batch, Outcome, Plan, Reporter, Work, fit
 from pipelines.errors import DataError
 from pipelines.tasks.em_membrane import metrics
 from pipelines.tasks.em_membrane.augment import Augmented, Section, augment
 from pipelines.tasks.em_membrane.config import Config
+from pipelines.tasks.em_membrane.gaps import close_gaps
 from pipelines.tasks.em_membrane.loss import (
     LossName,
     cross_entropy,
@@ -116,13 +117,14 @@ def train_segmentation(
     reserve_s = _final_cost_s(model, validation[:1], config, device) * len(validation)
     spent_s = time.monotonic() - start
     plan = dataclasses.replace(plan_of(config), reserve_s=1.1 * reserve_s + spent_s)
-    outcome = fit(
-        Work(model, maker.make, lambda m, b: batch_loss(m, b, config), viewer.validate),
-        plan,
-        device=device,
-        run=run,
-        state_file=None if folder is None else folder / STATE_FILE,
-    )
+    with torch_seeded(config.seed):  # dropout draws from torch's own state
+        outcome = fit(
+            Work(model, maker.make, lambda m, b: batch_loss(m, b, config), viewer.validate),
+            plan,
+            device=device,
+            run=run,
+            state_file=None if folder is None else folder / STATE_FILE,
+        )
     if outcome.ending == "pause" or not validation:
         return Trained(outcome, None)
     return Trained(outcome, measure_sections(outcome.model, validation, config, device))
@@ -188,16 +190,19 @@ def standardise(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
     """Compute the loss of a batch: that of the classes and, with that head, that of the pairs."""
-    weight, kind = batch.get("weight"), cast(LossName, config.loss)
-    if not isinstance(model, UNet) or model.pair_head is None:
-        return segmentation_loss(
-            model(batch["image"]), batch["inside"], weight, kind=cast(LossName, config.loss)
-        )
-    scores, pairs = model.training_scores(batch["image"])
-    loss = segmentation_loss(scores, batch["inside"], weight, kind=kind)
-    if pairs is None:
-        return loss
-    return loss + config.pair_share * pair_loss(pairs, batch["pairs"])
+    pairs = None
+    if isinstance(model, UNet):
+        scores, pairs = model.training_scores(batch["image"])
+    else:
+        scores = model(batch["image"])
+    loss = segmentation_loss(
+        scores,
+        batch["inside"],
+        batch.get("weight"),
+        kind=cast(LossName, config.loss),
+        label_smoothing=config.label_smoothing,
+    )
+    return loss if pairs is None else loss + config.pair_share * pair_loss(pairs, batch["pairs"])
 
 
 def inference_of(config: Config) -> TiledInference:
@@ -226,7 +231,17 @@ def predict_sections(
     """
     standard = [standardise(image)[None] for image in images]
     found = predict_images(model, standard, inference_of(config), device=device)
-    return [scores[0] for scores in found]
+    return [finish(scores[0], config) for scores in found]
+
+
+def finish(probability: npt.NDArray[np.float32], config: Config) -> npt.NDArray[np.float32]:
+    """Do what follows the network: close gaps in the membranes, if the options ask for it.
+
+    Args:
+        probability: `(H, W)` probability of being inside a cell, as the network gives it.
+        config: Options of the prediction.
+    """
+    return close_gaps(probability) if config.close_gaps else probability
 
 
 def measure_sections(

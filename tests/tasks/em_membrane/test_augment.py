@@ -18,6 +18,7 @@ from pipelines.tasks.em_membrane.augment import (
     draw,
     elastic_displacement,
     grid_overlay,
+    hide_places,
     read_linear,
     read_nearest,
 )
@@ -119,6 +120,7 @@ def test_image_mask_and_weight_move_together():
         gamma=0.0,
         blur_px=0.0,
         noise=0.0,
+        hide_probability=0.0,
         elastic_alpha_low=300,
     )
     result = augment(section, options, rng)
@@ -254,3 +256,21 @@ def test_the_grid_bends_with_the_map():
     np.testing.assert_array_equal(straight, grid)
     turned = coordinate_map(Composite(centre_yx=MIDDLE, rotation_deg=45.0), SIDE)
     assert not np.array_equal(read_linear(grid, turned, "reflect", beyond=0), grid)
+
+
+def test_hidden_places_are_rectangles_with_their_own_mean(section):
+    step = Composite(centre_yx=MIDDLE, hidden=1, seed=3)
+    covered = hide_places(section.image, step, largest_px=20, std=section.std)
+    rows, columns = np.nonzero(covered != section.image)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert max(np.ptp(rows), np.ptp(columns)) < 20
+    assert (covered[box] != section.image[box]).mean() > 0.99
+    sides = covered[box].size
+    assert covered[box].mean() == pytest.approx(
+        section.image[box].mean(), abs=3 * 0.5 * section.std / np.sqrt(sides)
+    )
+
+
+def test_no_hidden_place_leaves_the_patch_alone(section):
+    untouched = hide_places(section.image, Composite(centre_yx=MIDDLE), largest_px=20, std=1.0)
+    np.testing.assert_array_equal(untouched, section.image)

@@ -95,3 +95,10 @@ def test_weighted_loss_without_weights_is_refused():
 
 def test_probability_is_that_of_the_second_channel():
     torch.testing.assert_close(inside_probability(_logits(0.8, 0.4)), torch.tensor([[[0.8, 0.4]]]))
+
+
+def test_label_smoothing_spreads_that_share_over_both_classes():
+    loss = segmentation_loss(_logits(0.8, 0.4), INSIDE, kind="ce", label_smoothing=0.1)
+    first = -(0.95 * math.log(0.8) + 0.05 * math.log(0.2))
+    second = -(0.95 * math.log(0.6) + 0.05 * math.log(0.4))
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
