@@ -8,6 +8,7 @@ class: `<texts>.<field>` is the label, `<texts>.<field>.help` the one-sentence e
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -169,8 +170,14 @@ def _info(config_type: type[Any], field: dataclasses.Field[Any], hint: Any) -> O
         group=data.get("group", "general"),
         is_expert=data.get("expert", False),
         only_if=data.get("only_if"),
-        texts=config_type.texts,
+        texts=_texts_of(config_type, field.name),
     )
+
+
+def _texts_of(config_type: type[Any], name: str) -> str:
+    """Return the prefix of the class that declares the field: an inherited part keeps its words."""
+    owner = next(c for c in config_type.__mro__ if name in inspect.get_annotations(c))
+    return str(owner.__dict__.get("texts", config_type.texts))
 
 
 def _read(info: OptionInfo, value: Any) -> tuple[Value, Text | None]:

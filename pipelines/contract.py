@@ -351,6 +351,7 @@ class PanelContext:
         predictions: Predictions by item id, opened when they are asked for.
         operating_point: Thresholds that the page's sliders stand on.
         statistics: Rows of the chosen prediction, or None.
+        scratch: Folder of this data set for files that a panel makes and that may vanish.
     """
 
     record: DatasetRecord | None
@@ -360,6 +361,7 @@ class PanelContext:
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     operating_point: OperatingPoint | None = None
     statistics: ItemStatistics | None = None
+    scratch: Path | None = None
 
     @property
     def sample(self) -> Sample:
@@ -385,6 +387,7 @@ class Panel:
         config_groups: Groups of the task's configuration that are edited beside this panel.
         is_per_item: Whether it shows one item, so that the page gives it an item slider.
         needs: What must be there: "dataset", "truth", "prediction".
+        is_on_demand: Whether it works for seconds, so that the page offers a button first.
     """
 
     panel_id: str
@@ -395,6 +398,7 @@ class Panel:
     config_groups: tuple[str, ...] = ()
     is_per_item: bool = True
     needs: tuple[Literal["dataset", "truth", "prediction"], ...] = ("dataset",)
+    is_on_demand: bool = False
 
     @property
     def title(self) -> Text:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipelines.config import option
 
 Method = Literal["local", "otsu"]
+_LAYOUT: Any = {"group": "model", "only_if": ("architecture", ("baseline",))}
 _STEEPNESS = 2.0  # one local standard deviation above the mean scores 0.88
 
 
@@ -27,12 +28,10 @@ class BaselineConfig:
 
     texts: ClassVar[str] = "em_baseline"
 
-    smoothing_px: float = option(2.0, low=0.0, high=10.0, unit="px", step=0.5)
-    method: str = option("local", choices=("local", "otsu"))
-    neighbourhood_px: float = option(
-        40.0, low=5.0, high=200.0, unit="px", step=5.0, only_if=("method", ("local",))
-    )
-    is_membrane_dark: bool = option(True)
+    smoothing_px: float = option(2.0, low=0.0, high=10.0, unit="px", step=0.5, **_LAYOUT)
+    method: str = option("local", choices=("local", "otsu"), **_LAYOUT)
+    neighbourhood_px: float = option(40.0, low=5.0, high=200.0, unit="px", step=5.0, **_LAYOUT)
+    is_membrane_dark: bool = option(True, **_LAYOUT)
 
 
 def score_stack(

@@ -108,6 +108,27 @@ def label_components(inside: npt.NDArray[np.bool_]) -> Ints:
     return _components(np.asarray(inside, bool))
 
 
+def colour_cells(labels: Ints) -> npt.NDArray[np.uint8]:
+    """Paint each cell in a colour that follows from its number.
+
+    Args:
+        labels: `(H, W)` int, 0 outside.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB, black outside.
+    """
+    import colorsys
+
+    count = int(labels.max(initial=0)) + 1
+    # steps of the golden angle: neighbouring numbers get hues far apart
+    hues = np.arange(count) * 0.618034 % 1.0
+    lights = 0.45 + 0.25 * (np.arange(count) % 3) / 2
+    palette = [colorsys.hls_to_rgb(h, v, 0.65) for h, v in zip(hues, lights, strict=True)]
+    table = np.round(np.array(palette) * 255).astype(np.uint8)
+    table[0] = 0
+    return np.asarray(table[labels], np.uint8)
+
+
 def _components(mask: npt.NDArray[np.bool_]) -> Ints:
     import cv2
 
