@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
-from streamlit.runtime.scriptrunner_utils.exceptions import (
-    FragmentHandledException,
-    RerunException,
-    StopException,
-)
+from streamlit.errors import FragmentHandledException
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
 
 from dashboard.words import say, tr
 from pipelines.errors import PipelineError

@@ -171,6 +171,35 @@ class CryoetPicking(Task):
 
         return estimate_seconds(config, device)
 
+    def editor(
+        self,
+        sample: Sample,
+        prediction: Prediction | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Any:
+        """Start to correct a prediction at thresholds, else the true picks (an `Editor`)."""
+        from pipelines.tasks.cryoet_picking.corrections import Editor
+        from pipelines.tasks.cryoet_picking.predictions import candidates_of, picks_at
+
+        if prediction is None:
+            return Editor.begin(sample)
+        return Editor.begin(sample, picks_at(candidates_of(prediction), thresholds or {}))
+
+    def planes(
+        self, sample: Sample, at: tuple[int, int, int], thickness: int, marks: Any
+    ) -> dict[str, Any]:
+        """Cut three planes at a voxel z, y, x with the marks that each meets."""
+        from pipelines.tasks.cryoet_picking.slices import Cut, cut_planes
+
+        return cut_planes(sample, Cut(at, thickness), marks)
+
+    def cloud(self, sample: Sample, marks: Any) -> Any:
+        """Show marks in the box of the tomogram (a `CloudView`)."""
+        from pipelines.tasks.cryoet_picking.clouds import cloud_view
+        from pipelines.text import Text
+
+        return cloud_view(sample, marks, Text("cryoet.cloud_now", n=len(marks)))
+
     def commands(self) -> Sequence[Command]:
         """Add `simulate` to the command line."""
         from pipelines.tasks.cryoet_picking.simulate_command import simulate_command

@@ -128,6 +128,46 @@ def plane_pane(volume: Bytes, plane: str, cut: Cut, marks: Marks, geometry: Geom
     return Pane(title, tuple(layers))
 
 
+@dataclass(frozen=True)
+class Plane:
+    """Hold one plane for an interactive viewer.
+
+    Attributes:
+        pixels: `(H, W)` uint8.
+        rows: `(M,)` which marks the plane cuts.
+        points: `(M, 2)` rows and columns in pixels.
+        radii: `(M,)` pixels.
+        title: Plane with its place in voxels and angstrom.
+    """
+
+    pixels: Bytes
+    rows: NDArray[np.int64]
+    points: Floats
+    radii: Floats
+    title: Text
+
+
+def cut_planes(sample: Sample, cut: Cut, marks: Marks) -> dict[str, Plane]:
+    """Cut the three planes at a voxel with the marks that each meets."""
+    geometry: Geometry = sample.meta["geometry"]
+    volume = display_bytes(sample)
+    vox = geometry.to_vox(marks.positions) if len(marks) else np.zeros((0, 3))
+    planes = {}
+    for plane in PLANES:
+        axis = cut_axis(plane)
+        rows, radii = circles_in_plane(marks, axis, cut.at[axis], geometry)
+        others = [a for a in range(3) if a != axis]
+        angstrom = (cut.at[axis] - geometry.offset_vox) * geometry.spacing_angstrom
+        planes[plane] = Plane(
+            cut_slice(volume, plane, cut.at[axis], thickness=cut.thickness),
+            rows,
+            vox[rows][:, others],
+            radii,
+            Text(f"cryoet.plane_{plane}", index=cut.at[axis], angstrom=angstrom),
+        )
+    return planes
+
+
 def circles_in_plane(
     marks: Marks, axis: int, index: int, geometry: Geometry
 ) -> tuple[NDArray[np.int64], Floats]:
