@@ -308,3 +308,17 @@ def test_weights_of_a_task_are_not_changed_by_reading_the_clock():
     ):
         assert torch.equal(a, b)
     assert training.Plan().done_fraction(10**6, 10**6) == 0.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_in_mixed_precision_and_its_state_resumes(tmp_path):
+    device, file = torch.device("cuda"), tmp_path / "state.safetensors"
+    plan = Plan(max_steps=60, learning_rate=1e-2, warmup_steps=5, report_every_s=0.0)
+    run = Recorder("pause", 30)
+    first = fit(make_work(), plan, device=device, run=run, state_file=file)
+    second = fit(make_work(), plan, device=device, run=run, state_file=file)
+    assert (first.steps, second.steps) == (30, 30)  # it still wishes to pause
+    final = fit(make_work(), plan, device=device, run=Recorder(), state_file=file)
+    assert final.steps == 60
+    assert [p["loss"] for p in run.points][-1] < run.points[0]["loss"]
