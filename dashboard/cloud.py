@@ -21,7 +21,7 @@ _HEIGHT = 460
 
 def show_cloud(view: CloudView, key: str) -> int | None:
     """Draw the cloud; return the index of the point that was clicked, or None."""
-    import pydeck
+    import pydeck  # type: ignore[import-untyped]
 
     rows = _rows(view)
     points = pydeck.Layer(

@@ -217,7 +217,7 @@ def _draw_plane(stage: _Stage, plane: str, cut: Any) -> None:
     visible = np.array([marks.kinds[r] in stage.shown for r in cut.rows], bool)
     rows = cut.rows[visible]
     axis = _CUT_AXIS[plane]
-    layers = [
+    layers: list[Any] = [
         cv.ImageLayer(cut.pixels, Text("cryoet.layer_tomogram"), window=(16.0, 240.0)),
         cv.LinesLayer(_crosshair(stage.at, axis, cut.pixels.shape), Text("cryoet.layer_crosshair")),
         cv.PointsLayer(

@@ -163,7 +163,7 @@ class Editor:
         if not 0 <= row < len(self.picks):
             raise DataFormatError(Text("cryoet.no_such_pick", row=row, n=len(self.picks)))
 
-    def _replace(self, **columns: np.ndarray) -> None:  # type: ignore[type-arg] # any column
+    def _replace(self, **columns: np.ndarray) -> None:  # any column
         old = self.picks
         self._change(
             Picks.of_one(
