@@ -89,7 +89,7 @@ class ModelOptions:
     depth: int = option(3, low=1, high=6, group="model", only_if=_OWN)
     stem: int = option(2, low=1, high=4, group="model", only_if=_OWN)
     num_affinities: int = option(8, low=0, high=8, group="model", only_if=_OWN)
-    dropout: float = option(0.3, low=0.0, high=0.9, group="model", expert=True, only_if=_OWN)
+    dropout: float = option(0.2, low=0.0, high=0.9, group="model", expert=True, only_if=_OWN)
     encoder: str = option("resnet18", choices=ENCODERS, group="model", only_if=_LIBRARY)
     is_pretrained: bool = option(True, group="model", only_if=_LIBRARY)
 
@@ -123,7 +123,7 @@ class Config(ModelOptions, AugmentOptions, BaselineConfig):
     sigma_px: float = option(
         5.0, low=0.5, high=50.0, unit="px", group="loss", only_if=("loss", ("weighted_ce",))
     )
-    label_smoothing: float = option(0.05, low=0.0, high=0.5, group="loss", expert=True)
+    label_smoothing: float = option(0.0, low=0.0, high=0.5, group="loss", expert=True)
     pair_share: float = option(0.5, low=0.0, high=10.0, group="loss", expert=True, only_if=_OWN)
 
     symmetries: str = option("all", choices=("none", "flips", "all"), group="prediction")
@@ -139,7 +139,12 @@ class Config(ModelOptions, AugmentOptions, BaselineConfig):
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "quick": {"time_limit_s": 90.0, "base_channels": 16, "validate_every_s": 5.0},
     "standard": {"time_limit_s": 300.0},
-    "best": {"time_limit_s": 600.0, "validation_sections": 1, "validate_every_s": 20.0},
+    "best": {
+        "time_limit_s": 600.0,
+        "base_channels": 48,
+        "validation_sections": 1,
+        "validate_every_s": 20.0,
+    },
 }
 
 
