@@ -1,16 +1,23 @@
 """Entry of the dashboard: page config, navigation built from the registry, the chosen page."""
 
-import streamlit as st
 
-from dashboard.errors import frame
-from dashboard.layout import apply_style, draw_notice
-from dashboard.navigation import draw_language_switch, pages
-from dashboard.words import tr
+def main() -> None:
+    """Draw the page that the address names."""
+    import streamlit as st
 
-st.set_page_config(page_title=tr("pages.product"), page_icon=":material/biotech:", layout="wide")
-apply_style()
-page = st.navigation(pages(), position="top")
-draw_language_switch()
-draw_notice()
-with frame():
-    page.run()
+    from dashboard.errors import frame
+    from dashboard.layout import apply_style, draw_notice
+    from dashboard.navigation import draw_language_switch, pages
+    from dashboard.words import tr
+
+    st.set_page_config(tr("pages.product"), page_icon=":material/biotech:", layout="wide")
+    apply_style()
+    page = st.navigation(pages(), position="top")
+    draw_language_switch()
+    draw_notice()
+    with frame():
+        page.run()
+
+
+if __name__ == "__main__":  # a spawned process imports this file again, under another name
+    main()

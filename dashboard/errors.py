@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
-from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
 
 from dashboard.words import say, tr
 from pipelines.errors import PipelineError
@@ -24,8 +23,8 @@ def frame() -> Iterator[None]:
         yield
     except PipelineError as error:
         show(error)
-    except (RerunException, StopException, FragmentHandledException):
-        raise  # how Streamlit itself leaves a script
+    except FragmentHandledException:
+        raise  # Streamlit has shown it already; stop and rerun are no `Exception`s
     except Exception:  # noqa: BLE001 - the page frame: a bug must not take the page with it
         mark = uuid.uuid4().hex[:8]
         _log.exception("page failed, mark %s", mark)

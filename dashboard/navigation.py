@@ -46,6 +46,11 @@ def draw_language_switch() -> None:
         )
 
 
+def page_of(served: Task) -> Any:  # st.Page has no public type
+    """Return the page of a task, as `pages` lists it."""
+    return _task_page(served)
+
+
 def _task_page(served: Task) -> Any:  # st.Page has no public type
     draw = partial(task.show, served.id)
     icon = f":material/{served.icon}:"

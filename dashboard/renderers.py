@@ -57,7 +57,7 @@ def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
         events=("step",) if view.section else (),
         layout="wipe" if view.wipe else "side_by_side",
     )
-    panes = [cv.Pane([_layer(item) for item in p.layers], title=p.title) for p in view.panes]
+    panes = [cv.Pane(_layers(p), title=p.title) for p in view.panes]
     alt = view.alt or view.title
     cv.canvas(panes, key=key, alt=alt, language=language(), options=options, on_event=on_event)
     _draw_source(view)
@@ -181,8 +181,32 @@ def spread_words(figure: views.Figure) -> str | None:
     return None if figure.count is None else tr("pages.count", n=figure.count)
 
 
-def _layer(layer: views.Layer) -> Any:  # one of the canvas's layer types
-    return _to_canvas(layer)
+def _layers(pane: views.Pane) -> list[Any]:  # the canvas's layer types
+    """Turn the layers of a pane into the canvas's; points of each radius make one."""
+    made: list[Any] = []
+    for layer in pane.layers:
+        if isinstance(layer, views.PointLayer):
+            made += _point_layers(layer)
+        else:
+            made.append(_to_canvas(layer))
+    return made
+
+
+def _point_layers(layer: views.PointLayer) -> list[Any]:  # the canvas's layer types
+    styles = ["full" if style == "circle" else style for style in layer.styles]
+    made = []
+    for radius in sorted({float(r) for r in layer.radii_px}):
+        chosen = [i for i, r in enumerate(layer.radii_px) if float(r) == radius]
+        made.append(
+            cv.PointsLayer(
+                layer.points[chosen],
+                name=layer.name,
+                radius_px=radius,
+                colours=[colour(layer.meanings[i]) for i in chosen],
+                styles=[styles[i] for i in chosen],  # type: ignore[misc] # words of `PointStyle`
+            )
+        )
+    return made
 
 
 @functools.singledispatch
@@ -237,18 +261,6 @@ def _(layer: views.ThresholdLayer) -> Any:
         side=side,  # type: ignore[arg-type] # one of the two words above
         colour=colour(layer.meaning),
         opacity=layer.opacity,
-    )
-
-
-@_to_canvas.register
-def _(layer: views.PointLayer) -> Any:
-    styles = ["full" if style == "circle" else style for style in layer.styles]
-    return cv.PointsLayer(
-        layer.points,
-        name=layer.name,
-        radius_px=layer.radii_px,
-        colours=[colour(meaning) for meaning in layer.meanings],
-        styles=styles,  # type: ignore[arg-type] # the words of `PointStyle`
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 
@@ -25,7 +25,7 @@ def set_options(task_id: str, values: dict[str, Any]) -> None:
 
 def watched_run(task_id: str, action: str) -> str | None:
     """Return the run that the step's panel follows."""
-    return st.session_state.get(f"{task_id}.{action}.run")
+    return cast("str | None", st.session_state.get(f"{task_id}.{action}.run"))
 
 
 def watch_run(task_id: str, action: str, run_id: str | None) -> None:
@@ -35,7 +35,7 @@ def watch_run(task_id: str, action: str, run_id: str | None) -> None:
 
 def take_notice() -> str | None:
     """Return a message left by the previous script run, once."""
-    return st.session_state.pop("notice", None)
+    return cast("str | None", st.session_state.pop("notice", None))
 
 
 def leave_notice(words: str) -> None:

@@ -21,6 +21,7 @@ from pipelines.contract import (
     DatasetRecord,
     ItemStatistics,
     OperatingPoint,
+    Prediction,
     RunReporter,
     SplitManifest,
     Task,
@@ -365,3 +366,41 @@ def _write_scores_into_card(checkpoint: Path, scores: Scores) -> None:
         operating_point=dict(scores.operating_point.thresholds),
         threshold_source=scores.operating_point.source,
     )
+
+
+class _Quiet:
+    """Take reports of a short prediction that nobody watches."""
+
+    folder = Path()
+
+    def progress(self, done: float, total: float, stage: Text, seconds_left: float | None) -> None:
+        """Forget it."""
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Forget them."""
+
+    def picture(self, name: str, pixels: Any, caption: Text) -> None:
+        """Forget it."""
+
+    def note(self, text: Text) -> None:
+        """Forget it."""
+
+    def stop_wish(self) -> None:
+        """Say that nobody asks to stop."""
+
+
+def predict_one(
+    task_id: str, checkpoint: str, record: Mapping[str, Any], item_id: str
+) -> Prediction:
+    """Predict one item, for the warm process: plain values in, arrays out.
+
+    Args:
+        task_id: Task of the checkpoint.
+        checkpoint: Folder of the checkpoint.
+        record: Data set, as `record_to_json` writes it.
+        item_id: Item of it.
+    """
+    task, folder = registry.get_task(task_id), Path(checkpoint)
+    config = prediction_config(task, load_card(folder, task_id=task.id), {})
+    samples = task.open_dataset(datasets.record_from_json(record), [item_id])
+    return next(iter(task.predict(folder, samples, config, _Quiet())))

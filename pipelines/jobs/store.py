@@ -101,6 +101,7 @@ class RunRequest:
         config: Every option with its value.
         preset: Preset that the options started from, or "".
         dataset_title: Name of the data.
+        dataset_id: Data set that it is about.
         checkpoint: Checkpoint folder that a prediction uses, or "".
         parent_run: Run that made the checkpoint, or "".
         output: Folder that a prediction writes into, or "" for the run's own.
@@ -119,6 +120,7 @@ class RunRequest:
     config: Mapping[str, Any]
     preset: str = ""
     dataset_title: str = ""
+    dataset_id: str = ""
     checkpoint: str = ""
     parent_run: str = ""
     output: str = ""
@@ -458,6 +460,7 @@ def _write_run(folder: Path, new: NewRun, owner: str) -> None:
         config=dict(new.config),
         preset=new.preset,
         dataset_title=new.record.title,
+        dataset_id=new.record.dataset_id,
         checkpoint=str(new.checkpoint.resolve()) if new.checkpoint else "",
         parent_run=new.parent_run,
         output=str(new.output.resolve()) if new.output else "",

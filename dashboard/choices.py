@@ -1,0 +1,150 @@
+"""What a task's page is about: the chosen data set, model and run, each kept in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.address import keep, restore
+from dashboard.words import number, say, tr
+from pipelines import datasets
+from pipelines.contract import DatasetRecord, Task
+from pipelines.core.checkpoints import CheckpointEntry, list_checkpoints
+from pipelines.jobs.store import Run, list_runs
+from pipelines.settings import load_settings
+from pipelines.text import Text
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Hold what the page is about.
+
+    Attributes:
+        record: Chosen data set.
+        model: Chosen checkpoint, or None when there is none.
+        run: Run whose predictions and scores are shown, or None.
+    """
+
+    record: DatasetRecord
+    model: CheckpointEntry | None
+    run: Run | None
+
+
+@st.cache_resource(show_spinner=False)
+def builtin_sample(task_id: str) -> DatasetRecord:
+    """Return the task's built-in sample, written on first use."""
+    from pipelines.registry import get_task
+
+    return datasets.builtin_sample(get_task(task_id), load_settings())
+
+
+def list_records(task: Task) -> dict[str, DatasetRecord]:
+    """List the task's data sets by id, the built-in sample first."""
+    sample = builtin_sample(task.id)
+    others = datasets.list_datasets(load_settings(), task.id)
+    return {r.dataset_id: r for r in (sample, *others)}
+
+
+def list_models(task: Task) -> dict[str, CheckpointEntry]:
+    """List the task's checkpoints by name, those that come with the product first."""
+    settings = load_settings()
+    found = list_checkpoints(task.id, settings.checkpoints, settings.runs)
+    return {model_name(entry): entry for entry in found}
+
+
+def model_name(entry: CheckpointEntry) -> str:
+    """Return the name of a checkpoint in the address."""
+    return entry.folder.name if entry.is_builtin else entry.card.run_id or entry.folder.parent.name
+
+
+def model_title(entry: CheckpointEntry) -> str:
+    """Return what people see of a checkpoint."""
+    title = entry.card.title or tr("pages.run_title", run=model_name(entry)[-4:])
+    return tr("pages.demo_model") if entry.is_builtin else title
+
+
+def scored_runs(task: Task, record: DatasetRecord) -> dict[str, Run]:
+    """List the runs with scores on this data set, newest first."""
+    runs = list_runs(load_settings(), task.id)
+    return {
+        run.run_id: run
+        for run in runs
+        if run.request.dataset_id == record.dataset_id and (run.folder / "scores.json").is_file()
+    }
+
+
+def read_choices(task: Task) -> Choices:
+    """Read data set, model and run from session and address; the pickers stand on the steps."""
+    records, models = list_records(task), list_models(task)
+    data = restore("data", "choice.data", list(records), next(iter(records)))
+    record = records[str(data)]
+    keep("data", data if data != next(iter(records)) else None)
+    model = restore("model", "choice.model", list(models), next(iter(models), None))
+    keep("model", model if model != next(iter(models), None) else None)
+    runs = scored_runs(task, record)
+    newest = next(iter(runs), None)
+    run = restore("run", "choice.run", list(runs), newest)
+    keep("run", run if run != newest else None)
+    return Choices(record, models.get(str(model)), runs.get(str(run)))
+
+
+def pick_data(task: Task) -> None:
+    """Draw the picker of the data set."""
+    records = list_records(task)
+    st.selectbox(
+        tr("pages.data"),
+        list(records),
+        format_func=lambda name: say(datasets.dataset_title(records[name])),
+        key="choice.data",
+    )
+
+
+def pick_model(task: Task) -> None:
+    """Draw the picker of the model."""
+    models = list_models(task)
+    if models:
+        st.selectbox(
+            tr("pages.model"),
+            list(models),
+            format_func=lambda name: model_title(models[name]),
+            key="choice.model",
+        )
+
+
+def pick_run(task: Task, record: DatasetRecord) -> None:
+    """Draw the picker of the run whose scores are shown."""
+    runs = scored_runs(task, record)
+    if runs:
+        st.selectbox(
+            tr("pages.scored_run"),
+            list(runs),
+            format_func=lambda name: say(runs[name].title),
+            key="choice.run",
+        )
+
+
+def score_words(task: Task, run: Run | None) -> str:
+    """Write the main figure of a run with its interval and count."""
+    scores = run.scores() if run is not None else None
+    if run is None or scores is None:
+        return tr("pages.no_score")
+    name, part = next(iter(scores["parts"].items()))
+    metric = task.main_metric.name
+    value, interval = part["metrics"].get(metric), part["intervals"].get(metric)
+    label = say(task.main_metric.label)
+    if value is None or value != value:
+        return tr("pages.no_score")
+    low, high = (number(b) for b in interval) if interval else ("", "")
+    text_id = "pages.score_interval" if interval else "pages.score"
+    part_name = Text(f"pages.part.{name}")
+    count = len(part["item_ids"])
+    return tr(text_id, metric=label, value=value, low=low, high=high, n=count, part=part_name)
+
+
+def scratch_folder(record: DatasetRecord) -> Path:
+    """Return the folder for files that panels make of a data set."""
+    folder = load_settings().data / "scratch" / record.dataset_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

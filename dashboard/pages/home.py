@@ -1,0 +1,69 @@
+"""Home: what the tasks are, what is ready here, and the shortest way to a first result."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.errors import frame
+from dashboard.layout import draw_head
+from dashboard.words import say, tr
+from pipelines.contract import Task
+from pipelines.core.checkpoints import list_checkpoints
+from pipelines.jobs import warm
+from pipelines.jobs.store import list_runs
+from pipelines.registry import BrokenTask, load_tasks
+from pipelines.settings import load_settings
+
+_PER_ROW = 2
+
+
+def show() -> None:
+    """Draw the page."""
+    warm.prewarm()  # the first prediction then need not wait for torch
+    draw_head("biotech", tr("pages.product"), tr("home.summary"))
+    tasks, broken = load_tasks()
+    for start in range(0, len(tasks), _PER_ROW):
+        row = tasks[start : start + _PER_ROW]
+        for column, task in zip(st.columns(_PER_ROW, gap="medium"), row, strict=False):
+            with column, frame():
+                _draw_task(task)
+    for failed in broken:
+        _draw_broken(failed)
+    st.caption(f":material/lock: {tr('home.privacy')}")
+
+
+def _draw_task(task: Task) -> None:
+    settings = load_settings()
+    models = list_checkpoints(task.id, settings.checkpoints, settings.runs)
+    num_runs = len(list_runs(settings, task.id))
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"### :material/{task.icon}: {say(task.title)}")
+        st.markdown(say(task.summary))
+        demo = tr("home.demo_ready") if any(m.is_builtin for m in models) else tr("home.no_demo")
+        st.caption(f"{demo} · {tr('home.runs', n=num_runs)}")
+        with st.container(horizontal=True, gap="small"):
+            _link(task, "predict", tr("home.see_result"), "auto_awesome", is_primary=True)
+            _link(task, "data", tr("home.own_data"), "database")
+
+
+def _link(task: Task, step: str, words: str, icon: str, *, is_primary: bool = False) -> None:
+    pressed = st.button(
+        words,
+        key=f"home.{task.id}.{step}",
+        icon=f":material/{icon}:",
+        type="primary" if is_primary else "secondary",
+    )
+    if pressed:
+        from dashboard.navigation import page_of
+
+        st.session_state["task.step"] = step
+        st.switch_page(page_of(task), query_params={"step": step})
+
+
+def _draw_broken(failed: BrokenTask) -> None:
+    with st.container(border=True):
+        st.error(
+            tr("home.broken", task=failed.task_id, cause=failed.cause), icon=":material/error:"
+        )
+        with st.expander(tr("home.details")):
+            st.code(failed.details, language=None)

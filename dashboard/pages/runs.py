@@ -1,0 +1,109 @@
+"""Runs: every run with its state; one of them opened below."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from dashboard.address import keep, restore
+from dashboard.choices import score_words
+from dashboard.layout import draw_empty, draw_head
+from dashboard.run_panel import draw_cost, draw_run
+from dashboard.state import leave_notice
+from dashboard.words import say, tr
+from pipelines.errors import TaskError
+from pipelines.jobs.store import Run, delete_run, restore_run, scan_runs
+from pipelines.registry import get_task
+from pipelines.settings import load_settings
+
+_DELETED = "runs.deleted"
+
+
+def show() -> None:
+    """Draw the page."""
+    draw_head("list_alt", tr("pages.runs"), tr("runs.summary"))
+    _draw_undo()
+    listing = scan_runs(load_settings())
+    for _, problem in listing.problems:
+        st.warning(say(problem), icon=":material/warning:")
+    if not listing.runs:
+        draw_empty("inbox", tr("runs.empty_title"), tr("runs.empty"))
+        return
+    by_id = {run.run_id: run for run in listing.runs}
+    _draw_table(listing.runs)
+    chosen = restore("open", "runs.open", list(by_id), listing.runs[0].run_id)
+    st.selectbox(
+        tr("runs.open"), list(by_id), format_func=lambda i: _name(by_id[i]), key="runs.open"
+    )
+    keep("open", str(st.session_state["runs.open"]))
+    run = by_id[str(st.session_state["runs.open"] or chosen)]
+    draw_run(run.run_id)
+    draw_cost(run)
+    _draw_actions(run)
+
+
+def _name(run: Run) -> str:
+    return f"{say(run.title)} · {run.short_id}"
+
+
+def _draw_table(runs: tuple[Run, ...] | list[Run]) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame(
+        [
+            {
+                tr("runs.column_run"): _name(run),
+                tr("runs.column_task"): _task_title(run),
+                tr("runs.column_state"): say(run.status.label),
+                tr("runs.column_data"): run.request.dataset_title,
+                tr("runs.column_score"): _score(run),
+                tr("runs.column_created"): _when(run.request.created),
+            }
+            for run in runs[:200]
+        ]
+    )
+    st.dataframe(table, hide_index=True, height=min(38 + 35 * len(table), 360))
+
+
+def _task_title(run: Run) -> str:
+    try:
+        return say(get_task(run.request.task_id).title)
+    except TaskError:
+        return run.request.task_id
+
+
+def _score(run: Run) -> str:
+    try:
+        return score_words(get_task(run.request.task_id), run)
+    except TaskError:
+        return ""
+
+
+def _when(created: str) -> str:
+    return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _draw_actions(run: Run) -> None:
+    if run.status.is_active:
+        return
+    with st.popover(tr("runs.delete"), icon=":material/delete:"):
+        st.markdown(tr("runs.delete_question"))
+        if st.button(tr("runs.delete_yes"), key=f"delete.{run.run_id}", icon=":material/delete:"):
+            delete_run(run)
+            st.session_state[_DELETED] = run.run_id
+            st.session_state.pop("runs.open", None)
+            st.rerun()
+
+
+def _draw_undo() -> None:
+    run_id = st.session_state.get(_DELETED)
+    if run_id is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(tr("runs.deleted_words", run=run_id[-4:]))
+        if st.button(tr("runs.undo"), key="runs.undo", icon=":material/undo:", type="tertiary"):
+            restore_run(run_id, load_settings())
+            st.session_state.pop(_DELETED)
+            leave_notice(tr("runs.restored"))
+            st.rerun()

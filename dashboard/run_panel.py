@@ -1,0 +1,175 @@
+"""The one panel of long work: state, progress, time left, live curve and picture, controls, log.
+
+It reads the run's folder, so it is the same after a reload, in another tab, and on another day.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard.errors import frame
+from dashboard.renderers import draw, value_words
+from dashboard.words import say, tr
+from pipelines.jobs.engines import local
+from pipelines.jobs.store import Run, Status, find_run
+from pipelines.settings import load_settings
+from pipelines.text import Text
+from pipelines.views import Curve, CurveView
+
+_POLL_S = 1.0
+_ICONS = {
+    Status.QUEUED: ("hourglass_top", "gray"),
+    Status.RUNNING: ("progress_activity", "primary"),
+    Status.PAUSED: ("pause_circle", "orange"),
+    Status.FINISHED: ("check_circle", "green"),
+    Status.FAILED: ("error", "red"),
+    Status.CANCELLED: ("cancel", "gray"),
+    Status.LOST: ("link_off", "orange"),
+}
+_BELOW = {"loss", "validation_loss"}
+
+
+def draw_run(run_id: str) -> None:
+    """Draw the panel of a run; it follows the run while it works."""
+    run = find_run(run_id, load_settings())
+    interval = _POLL_S if run.status.is_active else None
+    st.fragment(_draw_panel, run_every=interval)(run_id, was_active=run.status.is_active)
+
+
+def _draw_panel(run_id: str, *, was_active: bool) -> None:
+    with frame():
+        run = find_run(run_id, load_settings())
+        if was_active and not run.status.is_active:
+            st.rerun()  # once, so that the page around the panel takes the result in
+        with st.container(border=True, key=f"run-{run_id}"):
+            _draw_head(run)
+            _draw_progress(run)
+            _draw_controls(run)
+            _draw_messages(run)
+            _draw_live(run)
+            _draw_log(run)
+
+
+def _draw_head(run: Run) -> None:
+    icon, tint = _ICONS[run.status]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{say(run.title)}**")
+        st.badge(say(run.status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
+        st.caption(tr("runs.facts", run=run.short_id, data=run.request.dataset_title))
+
+
+def _draw_progress(run: Run) -> None:
+    state = run.state
+    if state.queue_position:
+        st.caption(tr("runs.queue", n=state.queue_position))
+    if not run.status.is_active:
+        return
+    words = say(state.stage) if state.stage is not None else tr("runs.starting")
+    st.progress(min(max(state.fraction or 0.0, 0.0), 1.0), text=words)
+    facts = []
+    if state.seconds_left is not None:
+        facts.append(tr("runs.left", seconds=float(state.seconds_left)))
+    if state.started is not None:
+        facts.append(tr("runs.elapsed", seconds=float(time.time() - state.started)))
+    if state.memory_bytes:
+        facts.append(tr("runs.memory", size=state.memory_bytes))
+    st.caption(" · ".join(facts) or tr("runs.starting"))
+
+
+def _draw_controls(run: Run) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if run.status is Status.RUNNING and run.request.action == "train":
+            _button(run, "pause", "pause", local.pause)
+        if run.status.is_active:
+            _button(run, "stop", "stop", local.cancel)
+        if run.status.is_resumable:
+            _button(run, "resume", "play_arrow", local.resume, primary=True)
+
+
+def _button(run: Run, name: str, icon: str, act: Any, *, primary: bool = False) -> None:
+    pressed = st.button(
+        tr(f"runs.{name}"),
+        key=f"run.{run.run_id}.{name}",
+        icon=f":material/{icon}:",
+        help=tr(f"runs.{name}_help"),
+        type="primary" if primary else "secondary",
+    )
+    if pressed:
+        act(run)
+        st.rerun()
+
+
+def _draw_messages(run: Run) -> None:
+    for note in run.state.notes:
+        st.caption(f":material/info: {say(note)}")
+    if run.status is Status.FAILED and run.error is not None:
+        st.error(say(run.error), icon=":material/error:")
+    if run.status is Status.LOST:
+        st.warning(tr("runs.lost"), icon=":material/link_off:")
+
+
+def _draw_live(run: Run) -> None:
+    points = run.metric_points()
+    if not points and not run.pictures():
+        return
+    left, right = st.columns([3, 2])
+    with left:
+        _draw_curves(run, points)
+    with right:
+        _draw_pictures(run)
+
+
+def _draw_curves(run: Run, points: Sequence[Mapping[str, float]]) -> None:
+    names = [n for n in _names(points) if n in _BELOW]
+    scores = [n for n in _names(points) if n in ("v_rand", "v_info", "dice", "auc", "accuracy")]
+    scores += [n for n in _names(points) if n.startswith("f4")]
+    for title, chosen in (("runs.curve_loss", names), ("runs.curve_score", scores)):
+        if chosen:
+            view = CurveView(
+                Text(title),
+                x_label=Text("runs.axis_step"),
+                y_label=Text("runs.axis_value"),
+                curves=tuple(_curve(name, points) for name in chosen),
+            )
+            draw(view, f"run.{run.run_id}.{title}")
+
+
+def _names(points: Sequence[Mapping[str, float]]) -> list[str]:
+    return list(dict.fromkeys(name for point in points for name in point))
+
+
+def _curve(name: str, points: Sequence[Mapping[str, float]]) -> Curve:
+    having = [p for p in points if name in p]
+    x = np.array([float(p.get("step", i)) for i, p in enumerate(having)])
+    y = np.array([float(p[name]) for p in having])
+    return Curve(Text(f"runs.metric.{name}"), x, y, is_dashed=name.startswith("validation"))
+
+
+def _draw_pictures(run: Run) -> None:
+    pictures = run.pictures()
+    if not pictures:
+        return
+    last = len(pictures) - 1
+    index = last
+    if last > 0 and not run.status.is_active:
+        index = st.slider(tr("runs.playback"), 0, last, last, key=f"run.{run.run_id}.frame")
+    shown = pictures[index]
+    caption = say(shown.caption)
+    st.image(str(shown.path), caption=caption, width="stretch", alt=caption)
+
+
+def _draw_log(run: Run) -> None:
+    with st.expander(tr("runs.log"), icon=":material/notes:"):
+        st.code(run.log_tail() or tr("runs.no_log"), language=None)
+
+
+def draw_cost(run: Run) -> None:
+    """Draw what a finished run cost."""
+    words = value_words(run.state.worked_s, "duration")
+    peak = value_words(float(run.state.memory_peak_bytes), "bytes")
+    st.caption(tr("runs.cost", time=words, memory=peak))

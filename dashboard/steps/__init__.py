@@ -1,0 +1,1 @@
+"""The steps of a task page, the same for every task: one module a step."""

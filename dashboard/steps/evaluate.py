@@ -1,0 +1,148 @@
+"""Step Evaluate: one threshold moves figures, curves, pictures and table together."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from dashboard.choices import Choices, pick_data, pick_run
+from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
+from dashboard.renderers import draw
+from dashboard.run_panel import draw_run
+from dashboard.state import watch_run, watched_run
+from dashboard.steps.panels import draw_step_panels
+from dashboard.steps.predict import start_prediction
+from dashboard.steps.threshold import draw_threshold
+from dashboard.words import tr
+from pipelines import actions
+from pipelines.contract import ItemStatistics, OperatingPoint, Task
+from pipelines.jobs.store import Run
+from pipelines.text import Text, verbatim
+from pipelines.views import Curve, CurveView, Figure, FiguresView
+
+_MOST_FIGURES = 8
+_MOST_CURVES = 3
+
+
+def show(task: Task, choices: Choices) -> None:
+    """Draw the step."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        pick_data(task)
+        pick_run(task, choices.record)
+    rows = choices.run.statistics() if choices.run is not None else None
+    if choices.run is None or rows is None:
+        _draw_empty(task, choices)
+        return
+    _draw_scored(task, choices, choices.run, rows)
+
+
+def _draw_empty(task: Task, choices: Choices) -> None:
+    run_id = watched_run(task.id, "predict")
+    if run_id is not None:
+        draw_run(run_id)
+    draw_empty("query_stats", tr("evaluate_step.empty_title"), tr("evaluate_step.empty"))
+    if choices.model is None or not any(i.has_truth for i in choices.record.items):
+        return
+    title = tr("evaluate_step.score_now")
+    if st.button(title, key=f"{task.id}.score", type="primary", icon=":material/play_arrow:"):
+        run = start_prediction(task, choices.record, choices.model)
+        watch_run(task.id, "predict", run.run_id)
+        st.rerun()
+
+
+@st.fragment
+def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -> None:
+    scores = run.scores() or {}
+    part = _pick_part(scores)
+    shown = rows.of_items(scores["parts"][part]["item_ids"])
+    recommended = next(iter(scores["operating_point"]["thresholds"].values()))
+    left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
+    with left:
+        value = draw_threshold(float(recommended), f"evaluate.{run.run_id}")
+        source = scores["operating_point"]["source"]
+        st.caption(tr(f"evaluate_step.source.{source}", value=float(recommended)))
+    point = OperatingPoint({"threshold": value}, source="user")
+    with right:
+        draw(_figures(task, run, shown, point, part), f"{task.id}.figures")
+        draw(
+            _curves(task, run.run_id, shown, value, _source_words(run, shown, value)),
+            f"{task.id}.curves",
+        )
+    predictions = task.open_predictions(run.prediction_folder)
+    draw_step_panels.__wrapped__(  # type: ignore[attr-defined] # one fragment holds slider and picture
+        task, "evaluate", choices, predictions=predictions, point=point, statistics=rows
+    )
+
+
+def _pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:
+    parts = list(scores["parts"])
+    if len(parts) == 1:
+        return parts[0]
+    chosen = st.segmented_control(
+        tr("evaluate_step.part"),
+        parts,
+        format_func=lambda name: tr(f"pages.part.{name}"),
+        default=parts[0],
+        required=True,
+        key="evaluate.part",
+    )
+    return str(chosen)
+
+
+def _figures(
+    task: Task, run: Run, rows: ItemStatistics, point: OperatingPoint, part: str
+) -> FiguresView:
+    scores = actions.score_parts(task, rows, None, chosen=point)
+    found = next(iter(scores.parts.values()))
+    count = len(found.item_ids)
+    figures = tuple(
+        Figure(
+            metric.label,
+            found.metrics.get(metric.name, float("nan")),
+            help=metric.help,
+            interval=found.intervals.get(metric.name),
+            count=count,
+            higher_is_better=metric.higher_is_better,
+        )
+        for metric in task.metrics[:_MOST_FIGURES]
+    )
+    title = Text("evaluate_step.figures", part=Text(f"pages.part.{part}"), n=count)
+    return FiguresView(title, figures, source=_source_words(run, rows, point.threshold))
+
+
+def _curves(task: Task, run_id: str, rows: ItemStatistics, value: float, source: Text) -> CurveView:
+    table = curve_table(task.id, run_id, rows.item_ids(), rows)
+    x = next(iter(task.thresholds(rows).values()))
+    metrics = [m for m in task.metrics if m.name in table][:_MOST_CURVES]
+    curves = tuple(Curve(m.label, x, table[m.name]) for m in metrics)
+    return CurveView(
+        Text("evaluate_step.curves"),
+        x_label=Text("pages.threshold"),
+        y_label=Text("evaluate_step.score_axis"),
+        curves=curves,
+        mark_x=value,
+        source=source,
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def curve_table(
+    task_id: str, run_id: str, item_ids: tuple[str, ...], _rows: ItemStatistics
+) -> dict[str, np.ndarray]:
+    """Compute every metric at every threshold, once a run."""
+    from pipelines.registry import get_task
+
+    task = get_task(task_id)
+    (name, values), *_ = task.thresholds(_rows).items()
+    reduced = [task.reduce(_rows, OperatingPoint({name: float(v)})) for v in values]
+    return {key: np.array([row[key] for row in reduced]) for key in reduced[0]}
+
+
+def _source_words(run: Run, rows: ItemStatistics, value: float) -> Text:
+    return Text(
+        "evaluate_step.source_line",
+        run=run.short_id,
+        data=verbatim(run.request.dataset_title),
+        n=len(rows.item_ids()),
+        threshold=value,
+    )

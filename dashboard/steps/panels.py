@@ -1,0 +1,165 @@
+"""Draw a task's panels: the item slider, the controls beside the picture, the views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.address import keep, restore
+from dashboard.canvas import CanvasEvent
+from dashboard.choices import Choices, scratch_folder
+from dashboard.errors import frame
+from dashboard.forms import draw_options
+from dashboard.layout import CONTROLS_AND_PICTURE
+from dashboard.renderers import draw_all
+from dashboard.state import option_values
+from dashboard.words import say, tr
+from pipelines import config as configs
+from pipelines.contract import (
+    ItemStatistics,
+    OperatingPoint,
+    Panel,
+    PanelContext,
+    Prediction,
+    Sample,
+    Step,
+    Task,
+)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def open_samples(task_id: str, dataset_id: str, stamp: str, _record: Any) -> Sequence[Sample]:
+    """Open a data set once; `stamp` changes with the way its files are read."""
+    from pipelines.registry import get_task
+
+    return get_task(task_id).open_dataset(_record)
+
+
+def samples_of(task: Task, choices: Choices) -> Sequence[Sample]:
+    """Return the samples of the chosen data set."""
+    record = choices.record
+    return open_samples(task.id, record.dataset_id, str(sorted(record.options.items())), record)
+
+
+def step_panels(task: Task, step: Step) -> list[Panel]:
+    """List the task's panels of a step."""
+    return [panel for panel in task.panels() if panel.step == step]
+
+
+def task_values(task: Task) -> dict[str, Any]:
+    """Return the task's options as the forms have them."""
+    infos = configs.describe(task.config_type)
+    return option_values(task.id, {info.name: info.default for info in infos})
+
+
+def task_config(task: Task) -> Any:
+    """Return the task's configuration as the forms have it."""
+    return configs.parse(task.config_type, task_values(task))
+
+
+def pick_item(names: Sequence[str]) -> int:
+    """Draw the slider over items and return the one that it stands on."""
+    last = len(names) - 1
+    asked = st.query_params.get("item")
+    if asked != st.session_state.get("choice.item_seen") and (asked or "").isdecimal():
+        st.session_state["choice.item"] = int(asked or 0)
+    st.session_state["choice.item"] = min(max(st.session_state.get("choice.item", 0), 0), last)
+    if last > 0:
+        st.slider(tr("pages.item", n=last + 1), 0, last, key="choice.item")
+    index = int(st.session_state["choice.item"])
+    keep("item", str(index) if index else None)
+    st.session_state["choice.item_seen"] = str(index) if index else None
+    st.caption(names[index])
+    return index
+
+
+def on_canvas(event: CanvasEvent) -> None:
+    """Let the stepper inside a picture move the item slider."""
+    if event.kind == "step" and event.section_index is not None:
+        st.session_state["choice.item"] = event.section_index
+
+
+def draw_panel(
+    task: Task,
+    panel: Panel,
+    choices: Choices,
+    *,
+    predictions: Mapping[str, Prediction] | None = None,
+    point: OperatingPoint | None = None,
+    statistics: ItemStatistics | None = None,
+) -> None:
+    """Draw one panel: its controls in the narrow column, its views in the wide one."""
+    samples = samples_of(task, choices)
+    names = [item.item_id for item in choices.record.items]
+    left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
+    with left:
+        st.caption(say(panel.help))
+        index = pick_item(names) if panel.is_per_item else 0
+        controls = _draw_controls(task, panel)
+        config = _draw_config_groups(task, panel)
+    with right, frame():
+        if panel.is_on_demand and not _is_asked(panel, choices):
+            return
+        context = PanelContext(
+            record=choices.record,
+            samples=samples,
+            index=index,
+            config=config,
+            predictions=predictions or {},
+            operating_point=point,
+            statistics=statistics,
+            scratch=scratch_folder(choices.record),
+        )
+        draw_all(panel.compute(context, controls), f"{task.id}.{panel.panel_id}", on_canvas)
+
+
+def _is_asked(panel: Panel, choices: Choices) -> bool:
+    key = f"{panel.texts}.{panel.panel_id}.{choices.record.dataset_id}"
+    words = tr("pages.do_panel", name=panel.title)
+    if st.button(words, key=f"{key}.button", icon=":material/play_arrow:", type="primary"):
+        st.session_state[key] = True
+    return bool(st.session_state.get(key))
+
+
+def _draw_controls(task: Task, panel: Panel) -> Any:
+    if panel.controls is None:
+        return None
+    infos = configs.describe(panel.controls)
+    prefix = f"{task.id}.{panel.panel_id}"
+    values = option_values(prefix, {info.name: info.default for info in infos})
+    return configs.parse(panel.controls, draw_options(prefix, infos, values))
+
+
+def _draw_config_groups(task: Task, panel: Panel) -> Any:
+    infos = configs.describe(task.config_type)
+    values = task_values(task)
+    if panel.config_groups:
+        shown = [i for i in infos if i.group in panel.config_groups]
+        with st.container(height=520, border=False):
+            values = draw_options(task.id, shown, values)
+    return configs.parse(task.config_type, values)
+
+
+@st.fragment
+def draw_step_panels(task: Task, step: Step, choices: Choices, **shown: Any) -> None:
+    """Draw the panels of a step, one at a time; what one control moves, moves in here."""
+    panels = step_panels(task, step)
+    if not panels:
+        return
+    by_id = {panel.panel_id: panel for panel in panels}
+    key = f"{task.id}.{step}.panel"
+    restore("panel", key, list(by_id), panels[0].panel_id)
+    if len(panels) > 1:
+        st.segmented_control(
+            tr("pages.views"),
+            list(by_id),
+            format_func=lambda name: say(by_id[name].title),
+            key=key,
+            required=True,
+            label_visibility="collapsed",
+        )
+    chosen = str(st.session_state[key])
+    keep("panel", chosen if chosen != panels[0].panel_id else None)
+    draw_panel(task, by_id[chosen], choices, **shown)

@@ -1,0 +1,38 @@
+"""The threshold slider that moves curve point, figures and pictures together."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.address import keep
+from dashboard.words import tr
+from pipelines.core.checkpoints import CheckpointEntry
+
+_DEFAULT = 0.5
+
+
+def recommended(model: CheckpointEntry | None) -> float:
+    """Return the threshold that the model's card recommends."""
+    point = model.card.operating_point if model is not None else {}
+    return float(next(iter(point.values()), _DEFAULT))
+
+
+def draw_threshold(default: float, place: str) -> float:
+    """Draw the slider; a value in the address wins over the default."""
+    key = f"threshold.{place}"
+    asked = st.query_params.get("threshold")
+    if asked is not None and asked != st.session_state.get("threshold.seen"):
+        st.session_state[key] = _number(asked, default)
+    st.session_state.setdefault(key, round(default, 3))
+    value = st.slider(tr("pages.threshold"), 0.0, 1.0, step=0.005, key=key, format="%.3f")
+    written = None if abs(value - default) < 1e-9 else f"{value:g}"
+    keep("threshold", written)
+    st.session_state["threshold.seen"] = written
+    return float(value)
+
+
+def _number(words: str, default: float) -> float:
+    try:
+        return min(max(float(words), 0.0), 1.0)
+    except ValueError:
+        return default

@@ -1,0 +1,136 @@
+"""Step Train: a preset and a button, every option folded below, the run as it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.choices import Choices
+from dashboard.errors import frame
+from dashboard.forms import draw_options
+from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
+from dashboard.run_panel import draw_run
+from dashboard.state import set_options, watch_run, watched_run
+from dashboard.steps.panels import draw_step_panels, step_panels, task_values
+from dashboard.words import language, say, tr
+from pipelines import config as configs
+from pipelines.contract import Task
+from pipelines.core.device import describe_wish
+from pipelines.jobs.engines import local
+from pipelines.jobs.store import NewRun, create_run, list_runs
+from pipelines.settings import load_settings
+from pipelines.text import Text, format_duration
+
+
+def show(task: Task, choices: Choices) -> None:
+    """Draw the step."""
+    left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
+    with left, frame():
+        values = _draw_form(task)
+        _draw_start(task, choices, values)
+    with right, frame():
+        _draw_followed(task)
+    if step_panels(task, "train"):
+        st.divider()
+        draw_step_panels(task, "train", choices)
+
+
+def _draw_form(task: Task) -> dict[str, Any]:
+    preset = st.segmented_control(
+        tr("train_step.preset"),
+        list(task.presets),
+        format_func=lambda name: say(Text(f"{_prefix(task)}.preset.{name}")),
+        key=f"{task.id}.preset",
+        default=next(iter(task.presets)),
+        required=True,
+        persist_state="session",
+    )
+    _apply_preset(task, str(preset))
+    st.caption(say(Text(f"{_prefix(task)}.preset.{preset}.help")))
+    infos = configs.describe(task.config_type)
+    values = task_values(task)
+    elsewhere = {g for panel in step_panels(task, "train") for g in panel.config_groups}
+    groups = [g for g in dict.fromkeys(i.group for i in infos) if g not in elsewhere]
+    for group in groups:
+        values = _draw_group(task, group, [i for i in infos if i.group == group], values)
+    return values
+
+
+def _prefix(task: Task) -> str:
+    return str(task.config_type.texts)
+
+
+def _draw_group(
+    task: Task, group: str, infos: Sequence[configs.OptionInfo], values: dict[str, Any]
+) -> dict[str, Any]:
+    if not any(configs.is_relevant(info, values) for info in infos):
+        return values
+    title = say(Text(f"{_prefix(task)}.group.{group}"))
+    num_changed = sum(values[i.name] != i.default for i in infos)
+    mark = f" :primary[● {num_changed}]" if num_changed else ""
+    with st.expander(f"{title}{mark}", key=f"{task.id}.group.{group}"):
+        return draw_options(task.id, infos, values)
+
+
+def _apply_preset(task: Task, preset: str) -> None:
+    """Set the options of a preset when it was chosen just now."""
+    key = f"{task.id}.preset_applied"
+    if st.session_state.get(key) == preset:
+        return
+    infos = configs.describe(task.config_type)
+    touched = {name for options in task.presets.values() for name in options}
+    values = {i.name: i.default for i in infos if i.name in touched}
+    set_options(task.id, values | dict(task.presets[preset]))
+    st.session_state[key] = preset
+
+
+def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
+    wish = values.get("device", "auto")
+    st.caption(f":material/memory: {say(describe_wish(wish))}")
+    if not any(item.has_truth for item in choices.record.items):
+        st.info(tr("train_step.no_labels"), icon=":material/label_off:")
+        return
+    config = configs.parse(task.config_type, values)
+    duration = format_duration(task.estimate_seconds(config, wish), language())
+    start = st.button(
+        tr("train_step.start", duration=duration),
+        key=f"{task.id}.train",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+    )
+    if start:
+        _start(task, choices, config)
+
+
+def _start(task: Task, choices: Choices, config: Any) -> None:
+    settings = load_settings()
+    new = NewRun(
+        task_id=task.id,
+        action="train",
+        config=configs.to_json(config),
+        record=choices.record,
+        split=task.split(choices.record, config),
+        preset=str(st.session_state.get(f"{task.id}.preset", "")),
+        seed=int(getattr(config, "seed", 0)),
+    )
+    run = local.launch(create_run(new, settings), settings)
+    watch_run(task.id, "train", run.run_id)
+    st.rerun()
+
+
+def _draw_followed(task: Task) -> None:
+    run_id = watched_run(task.id, "train") or _newest(task)
+    if run_id is None:
+        words = tr("train_step.empty")
+        draw_empty("model_training", tr("train_step.empty_title"), words)
+        return
+    draw_run(run_id)
+
+
+def _newest(task: Task) -> str | None:
+    """Return the newest training, so that a reload or another tab finds it."""
+    runs = [r for r in list_runs(load_settings(), task.id) if r.request.action == "train"]
+    return runs[0].run_id if runs else None
