@@ -944,13 +944,13 @@ class Viewer {
     const transform = this.transformOf(view);
     for (const layer of [...this.panes[view.pane].layers].reverse()) {
       if (layer.spec.kind !== "points" || !this.isDrawn(layer, view)) continue;
-      const reach = Math.max(8, layer.spec.radius * transform.scale);
       let best = null;
       this.pointsOf(layer).forEach(([py, px], index) => {
         const dx = transform.x + (px + 0.5) * transform.scale - x;
         const dy = transform.y + (py + 0.5) * transform.scale - y;
         const distance = Math.hypot(dx, dy);
-        if (distance <= (best?.distance ?? reach)) best = { layer, index, distance };
+        const reach = Math.max(8, radiusOf(layer.spec, index) * transform.scale);
+        if (distance <= Math.min(reach, best?.distance ?? Infinity)) best = { layer, index, distance };
       });
       if (best) return best;
     }
