@@ -10,7 +10,7 @@ from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
-from dashboard.steps.panels import draw_step_panels
+from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.predict import start_prediction
 from dashboard.steps.threshold import draw_threshold
 from dashboard.words import tr
@@ -69,9 +69,8 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
             f"{task.id}.curves",
         )
     predictions = task.open_predictions(run.prediction_folder)
-    draw_step_panels.__wrapped__(  # type: ignore[attr-defined] # one fragment holds slider and picture
-        task, "evaluate", choices, predictions=predictions, point=point, statistics=rows
-    )
+    draw_here = draw_step_panels.__wrapped__  # type: ignore[attr-defined] # this fragment holds them too
+    draw_here(task, "evaluate", choices, Shown(predictions, point, rows))
 
 
 def _pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:

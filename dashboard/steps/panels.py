@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -15,6 +16,7 @@ from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw_all
 from dashboard.state import option_values
+from dashboard.steps.threshold import draw_threshold
 from dashboard.words import say, tr
 from pipelines import config as configs
 from pipelines.contract import (
@@ -82,21 +84,31 @@ def on_canvas(event: CanvasEvent) -> None:
         st.session_state["choice.item"] = event.section_index + 1
 
 
-def draw_panel(
-    task: Task,
-    panel: Panel,
-    choices: Choices,
-    *,
-    predictions: Mapping[str, Prediction] | None = None,
-    point: OperatingPoint | None = None,
-    statistics: ItemStatistics | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """Hold what the panels of a step may show beside the data.
+
+    Attributes:
+        predictions: Predictions by item id.
+        point: Operating point that a slider elsewhere stands on, or None.
+        statistics: Rows of the chosen run, or None.
+        recommended: Threshold at which a slider among the controls starts; None for no slider.
+    """
+
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    point: OperatingPoint | None = None
+    statistics: ItemStatistics | None = None
+    recommended: float | None = None
+
+
+def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None:
     """Draw one panel: its controls in the narrow column, its views in the wide one."""
     samples = samples_of(task, choices)
     names = [item.item_id for item in choices.record.items]
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left:
         st.caption(say(panel.help))
+        point = _draw_point(panel, shown)
         index = pick_item(names) if panel.is_per_item else 0
         controls = _draw_controls(task, panel)
         config = _draw_config_groups(task, panel)
@@ -108,12 +120,19 @@ def draw_panel(
             samples=samples,
             index=index,
             config=config,
-            predictions=predictions or {},
+            predictions=shown.predictions,
             operating_point=point,
-            statistics=statistics,
+            statistics=shown.statistics,
             scratch=scratch_folder(choices.record),
         )
         draw_all(panel.compute(context, controls), f"{task.id}.{panel.panel_id}", on_canvas)
+
+
+def _draw_point(panel: Panel, shown: Shown) -> OperatingPoint | None:
+    if shown.recommended is None:
+        return shown.point
+    value = draw_threshold(shown.recommended, str(panel.step))
+    return OperatingPoint({"threshold": value}, source="user")
 
 
 def _is_asked(panel: Panel, choices: Choices) -> bool:
@@ -144,7 +163,7 @@ def _draw_config_groups(task: Task, panel: Panel) -> Any:
 
 
 @st.fragment
-def draw_step_panels(task: Task, step: Step, choices: Choices, **shown: Any) -> None:
+def draw_step_panels(task: Task, step: Step, choices: Choices, shown: Shown | None = None) -> None:
     """Draw the panels of a step, one at a time; what one control moves, moves in here."""
     panels = step_panels(task, step)
     if not panels:
@@ -163,4 +182,4 @@ def draw_step_panels(task: Task, step: Step, choices: Choices, **shown: Any) -> 
         )
     chosen = str(st.session_state[key])
     keep("panel", chosen if chosen != panels[0].panel_id else None)
-    draw_panel(task, by_id[chosen], choices, **shown)
+    draw_panel(task, by_id[chosen], choices, shown or Shown())

@@ -12,13 +12,13 @@ from dashboard.errors import frame
 from dashboard.layout import draw_empty
 from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
-from dashboard.steps.panels import draw_step_panels
-from dashboard.steps.threshold import draw_threshold, recommended
+from dashboard.steps.panels import Shown, draw_step_panels
+from dashboard.steps.threshold import recommended
 from dashboard.words import tr
 from pipelines import config as configs
 from pipelines import datasets
 from pipelines.actions import prediction_config
-from pipelines.contract import DatasetRecord, OperatingPoint, Prediction, Task
+from pipelines.contract import DatasetRecord, Prediction, Task
 from pipelines.core.checkpoints import CheckpointEntry
 from pipelines.jobs import warm
 from pipelines.jobs.engines import local
@@ -26,6 +26,7 @@ from pipelines.jobs.store import NewRun, Run, create_run, find_run
 from pipelines.settings import load_settings
 
 _FOLLOWED = "predict"
+_SKELETON_PX = 420
 
 
 def show(task: Task, choices: Choices) -> None:
@@ -43,14 +44,8 @@ def show(task: Task, choices: Choices) -> None:
         with frame():
             draw_run(run_id)
             _draw_downloads(find_run(run_id, load_settings()))
-    _draw_preview(task, choices, model)
-
-
-@st.fragment
-def _draw_preview(task: Task, choices: Choices, model: CheckpointEntry) -> None:
-    point = OperatingPoint({"threshold": draw_threshold(recommended(model), "predict")}, "user")
-    predictions = Preview(task, choices.record, model)
-    draw_step_panels.__wrapped__(task, "predict", choices, predictions=predictions, point=point)  # type: ignore[attr-defined] # one fragment holds slider and picture
+    preview = Preview(task, choices.record, model)
+    draw_step_panels(task, "predict", choices, Shown(preview, recommended=recommended(model)))
 
 
 class Preview(Mapping[str, Prediction]):
@@ -84,10 +79,14 @@ def predict_item(
 ) -> Prediction:
     """Return what a model says of one item, computed in the warm process."""
     record = datasets.record_to_json(_record)
-    with st.spinner(tr("predict_step.computing")):
-        found: Prediction = warm.warm_call(
-            "pipelines.actions:predict_one", task_id, str(_model.folder), record, item_id
-        )
+    place = st.empty()
+    with place.container():
+        st.caption(f":material/hourglass_top: {tr('predict_step.computing')}")
+        st.skeleton(_SKELETON_PX)
+    found: Prediction = warm.warm_call(
+        "pipelines.actions:predict_one", task_id, str(_model.folder), record, item_id
+    )
+    place.empty()
     return found
 
 
