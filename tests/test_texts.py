@@ -26,20 +26,25 @@ from pipelines.text import (
     format_number,
     render,
 )
-from tests.texts_in_sources import bypasses, id_like_strings, said_in
+from tests.texts_in_sources import bypasses, id_like_strings, ids_of_options, said_in
 
 ROOT = Path(__file__).resolve().parents[1]
 DASHBOARD = ROOT / "dashboard"
 add_catalogue_folder(DASHBOARD / "locale")
 
 SAME_IN_BOTH = {
-    # names of networks, measures and files
-    "AUC", "Dice", "U-Net", "V_Info", "V_Rand",
+    # names of networks, measures, methods and particles
+    "AUC", "Adam", "AdamW", "ConvNeXt atto", "Dice", "DynUNet", "EfficientNet-B0", "HDBSCAN",
+    "ResNet-18", "ResNet-50", "SGD", "SegResNet", "Tversky", "U-Net", "V_Info", "V_Rand",
+    "ViT tiny", "t-SNE",
     "efficientnet-b0", "efficientnet-b3", "mit_b0", "mobilenet_v2", "resnet18", "resnet34",
     "resnet50", "timm-mobilenetv3_large_100",
+    "apo-ferritin", "beta-amylase", "beta-galactosidase", "ribosome", "thyroglobulin",
+    "virus-like-particle",
     # words that are French as well
-    "Augmentation", "Compression", "Image", "Membrane", "Score", "Standard", "Validation", "Zoom",
-    "gamma {value}", "place {place}", "zoom × {value}",
+    "32 bits", "ARI, classes", "Augmentation", "Calibration", "Compression", "Dose", "Image",
+    "Membrane", "NMI, classes", "Position x", "Position y", "Score", "Silhouette", "Standard",
+    "Validation", "Zoom", "gamma {value}", "place {place}", "voxels", "zoom × {value}",
 }  # fmt: skip
 """Sentences that are rightly equal in English and French; placeholders as they stand."""
 
@@ -214,6 +219,7 @@ def test_no_message_is_left_over() -> None:
     strings = set().union(*(id_like_strings(source) for source in SOURCES.values()))
     used = {text_id for s in strings if "*" in s and s.strip("*.") for text_id in fitting_ids(s)}
     used |= {text_id for source in SOURCES.values() for text_id in ids_of_helpers(source)}
+    used |= {text_id for source in SOURCES.values() for text_id in ids_of_options(source)}
     used |= {text.id for text in texts_of_tasks()} | (strings & ENGLISH.keys())
     assert sorted(ENGLISH.keys() - used - only_in_examples) == []
 

@@ -81,6 +81,17 @@ def id_like_strings(source: str) -> set[str]:
     return found
 
 
+def ids_of_options(source: str) -> Iterator[str]:
+    """Give the ids that follow from the option dataclasses of a source: label and help."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        prefix = _module_constants(node).get("texts")
+        fields = [a.target.id for a in node.body if _is_field(a)] if prefix else []
+        yield from (f"{prefix}.{name}{end}" for name in fields for end in ("", ".help"))
+
+
 def bypasses(source: str) -> list[tuple[int, str]]:
     """List line and words of every literal that a page shows without a catalogue."""
     found: list[tuple[int, str]] = []
@@ -161,8 +172,8 @@ def _piece(value: ast.expr, constants: dict[str, str]) -> str:
     return constants.get(inner.id, "*") if isinstance(inner, ast.Name) else "*"
 
 
-def _module_constants(tree: ast.Module) -> dict[str, str]:
-    """Return the strings that the module names at its top, such as a prefix of its messages."""
+def _module_constants(tree: ast.Module | ast.ClassDef) -> dict[str, str]:
+    """Return the strings named at the top of a body, such as a prefix of its messages."""
     found = {}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -185,6 +196,10 @@ def _helpers(tree: ast.Module, constants: dict[str, str]) -> dict[str, str]:
             if pattern.count("*") == 1 and isinstance(call.args[0], ast.JoinedStr):
                 found[node.name] = pattern
     return found
+
+
+def _is_field(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
 
 
 def _is_str(node: ast.Constant) -> bool:
