@@ -5,6 +5,7 @@ def main() -> None:
     """Draw the page that the address names."""
     import streamlit as st
 
+    from dashboard.address import note_page
     from dashboard.errors import frame
     from dashboard.layout import apply_style, draw_notice
     from dashboard.navigation import draw_language_switch, pages
@@ -13,6 +14,7 @@ def main() -> None:
     st.set_page_config(tr("pages.product"), page_icon=":material/biotech:", layout="wide")
     apply_style()
     page = st.navigation(pages(), position="top")
+    note_page(page.url_path)
     draw_language_switch()
     draw_notice()
     with frame():

@@ -24,6 +24,8 @@ def restore(name: str, key: str, options: Sequence[str], default: str | None) ->
         The value that the widget will show.
     """
     asked = st.query_params.get(name)
+    if _went_back(name, asked):
+        st.session_state[key] = default
     if asked is not None and asked != st.session_state.get(_seen(name)) and asked in options:
         st.session_state[key] = asked
     if st.session_state.get(key) not in options:
@@ -41,6 +43,18 @@ def keep(name: str, value: str | None) -> None:
     else:
         st.query_params[name] = value
     st.session_state[_seen(name)] = value
+
+
+def note_page(path: str) -> None:
+    """Remember which page is drawn: on another one, an empty address is no way back."""
+    st.session_state["address.is_other_page"] = st.session_state.get("address.page") != path
+    st.session_state["address.page"] = path
+
+
+def _went_back(name: str, asked: str | None) -> bool:
+    """Tell whether a value left the address while the page stayed the same."""
+    was_there = st.session_state.get(_seen(name)) is not None
+    return asked is None and was_there and not st.session_state.get("address.is_other_page", False)
 
 
 def _seen(name: str) -> str:

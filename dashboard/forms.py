@@ -90,8 +90,14 @@ def _drawer(info: OptionInfo) -> str:
         return "buttons" if len(info.choices) <= _MOST_BUTTONS else "list"
     if info.kind in ("int", "float") and info.low is not None and info.high is not None:
         positions = (info.high - info.low) / _step(info)
-        return "slider" if positions <= _MOST_STEPS else "number"
+        return "slider" if positions <= _MOST_STEPS and _is_on_grid(info) else "number"
     return "number" if info.kind in ("int", "float") else info.kind
+
+
+def _is_on_grid(info: OptionInfo) -> bool:
+    """Tell whether a slider can stand on the default: a rate of 0.002 cannot in steps of 0.01."""
+    position = (float(info.default) - (info.low or 0)) / _step(info)
+    return abs(position - round(position)) < 1e-6
 
 
 def _step(info: OptionInfo) -> float:

@@ -1,0 +1,147 @@
+"""The laws of the address: it restores a view, it wins when it changes, and nonsense is ignored."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pipelines.settings import REPOSITORY
+
+PAGE = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+import streamlit as st
+from dashboard.address import keep, restore
+from dashboard.words import choose_language, language
+
+OPTIONS = ["red", "green", "blue"]
+restore("colour", "choice.colour", OPTIONS, "red")
+names = {{"en": str.upper, "fr": lambda name: f"le {{name}}"}}[language()]
+value = st.segmented_control(
+    "colour", OPTIONS, format_func=names, key="choice.colour", required=True
+)
+keep("colour", value if value != "red" else None)
+st.session_state["shown"] = value
+"""
+
+
+def visit(**query: str) -> AppTest:
+    app = AppTest.from_string(PAGE, default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def shown(app: AppTest) -> str:
+    assert not app.exception
+    return str(app.session_state["shown"])
+
+
+def address(app: AppTest) -> dict[str, str]:
+    return {name: str(value) for name, value in app.query_params.items()}
+
+
+def test_an_empty_address_shows_the_default_and_stays_empty() -> None:
+    app = visit()
+
+    assert shown(app) == "red"
+    assert "colour" not in address(app)
+
+
+@pytest.mark.parametrize("colour", ["green", "blue"])
+def test_what_was_kept_restores_the_view_in_another_session(colour: str) -> None:
+    first = visit()
+    first.button_group(key="choice.colour").set_value(colour).run()
+    assert address(first)["colour"] == colour
+
+    second = visit(colour=address(first)["colour"])
+
+    assert shown(second) == colour
+    assert address(second) == address(first)
+
+
+@pytest.mark.parametrize("nonsense", ["", "purple", "GREEN", "../green", "0"])
+def test_a_value_that_is_no_option_is_ignored_and_leaves_the_address(nonsense: str) -> None:
+    app = visit(colour=nonsense)
+
+    assert shown(app) == "red"
+    assert "colour" not in address(app)
+
+
+def test_nonsense_in_a_changed_address_keeps_what_was_chosen() -> None:
+    app = visit(colour="green")
+    app.query_params["colour"] = "purple"
+    app.run()
+
+    assert shown(app) == "green"
+    assert address(app)["colour"] == "green"
+
+
+def test_a_changed_address_wins_over_the_session() -> None:
+    """Back and Forward change the address alone; the page must follow."""
+    app = visit()
+    app.button_group(key="choice.colour").set_value("blue").run()
+
+    app.query_params["colour"] = "green"
+    app.run()
+
+    assert shown(app) == "green"
+
+
+def test_an_unchanged_address_does_not_undo_a_choice() -> None:
+    app = visit(colour="green")
+    app.button_group(key="choice.colour").set_value("blue").run()
+    assert shown(app) == "blue"
+
+    app.run()
+    assert shown(app) == "blue"
+    assert address(app)["colour"] == "blue"
+
+
+def test_back_to_an_address_without_the_name_shows_the_default() -> None:
+    app = visit()
+    app.button_group(key="choice.colour").set_value("blue").run()
+
+    del app.query_params["colour"]
+    app.run()
+
+    assert shown(app) == "red"
+
+
+def test_a_visit_to_another_page_keeps_what_was_chosen() -> None:
+    """Links of the navigation lead to addresses without parameters; that is no way back."""
+    app = visit()
+    app.button_group(key="choice.colour").set_value("blue").run()
+
+    del app.query_params["colour"]
+    app.session_state["address.is_other_page"] = True
+    app.run()
+
+    assert shown(app) == "blue"
+    assert address(app)["colour"] == "blue"
+
+
+def test_the_default_removes_the_name_from_the_address() -> None:
+    app = visit(colour="green")
+    app.button_group(key="choice.colour").set_value("red").run()
+
+    assert "colour" not in address(app)
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_address_means_the_same_in_every_language(lang: str) -> None:
+    app = visit(colour="blue", lang=lang)
+
+    assert shown(app) == "blue"
+    assert address(app)["colour"] == "blue"
+
+
+def test_changing_the_language_keeps_the_choice() -> None:
+    app = visit(lang="en")
+    app.button_group(key="choice.colour").set_value("green").run()
+
+    app.query_params["lang"] = "fr"
+    app.run()
+
+    assert shown(app) == "green"
+    assert address(app)["colour"] == "green"
