@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.palette import DASHES, SEQUENCE
 from dashboard.words import language, say
-from pipelines.views import CurveView, HistogramView, ScatterView
+from pipelines.views import BarView, CurveView, HistogramView, ScatterView
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -74,6 +74,23 @@ def scatter_figure(view: ScatterView) -> go.Figure:
         )
     _dress(figure, say(view.x_label), say(view.y_label))
     figure.update_layout(height=480, hovermode="closest")
+    return figure
+
+
+def bar_figure(view: BarView) -> go.Figure:
+    """Draw groups of bars, a colour a series."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    names = [say(category) for category in view.categories]
+    for index, (name, values) in enumerate(view.series):
+        tint = SEQUENCE[index % len(SEQUENCE)]
+        pattern = "" if index == 0 else "/"
+        marker = {"color": tint, "pattern": {"shape": pattern}}
+        figure.add_bar(x=names, y=values, name=say(name), marker=marker)
+    _dress(figure, "", say(view.y_label))
+    if view.y_range is not None:
+        figure.update_yaxes(range=list(view.y_range))
     return figure
 
 

@@ -13,6 +13,15 @@ COLOURS: dict[str, str] = {
     "weight": "#E69F00",
     "grid": "#56B4E9",
     "neutral": "#7F7F7F",
+    # kinds of particle, in the order of the project
+    "kind_1": "#0072B2",
+    "kind_2": "#999999",
+    "kind_3": "#D55E00",
+    "kind_4": "#009E73",
+    "kind_5": "#CC79A7",
+    "kind_6": "#E69F00",
+    "kind_7": "#56B4E9",
+    "kind_8": "#F0E442",
 }
 SEQUENCE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")

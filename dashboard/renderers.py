@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.charts import curve_figure, histogram_figure, scatter_figure
+from dashboard.charts import bar_figure, curve_figure, histogram_figure, scatter_figure
+from dashboard.cloud import show_cloud
 from dashboard.palette import colour
 from dashboard.words import language, number, say, tr
 from pipelines import views
@@ -80,6 +81,20 @@ def _(view: views.ScatterView, key: str, on_event: OnEvent | None = None) -> Non
 def _(view: views.HistogramView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(histogram_figure(view), view, key)
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.BarView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(bar_figure(view), view, key)
+    _draw_source(view, key, lambda: _bars_csv(view))
+
+
+@draw.register
+def _(view: views.CloudView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    show_cloud(view, f"{key}.cloud")
     _draw_source(view)
 
 
@@ -307,6 +322,15 @@ def _curves_csv(view: views.CurveView) -> bytes:
         for x, y in zip(curve.x, curve.y, strict=True)
     ]
     return _csv((tr("pages.curve"), say(view.x_label), say(view.y_label)), rows)
+
+
+def _bars_csv(view: views.BarView) -> bytes:
+    rows = [
+        (say(category), say(name), float(value))
+        for name, values in view.series
+        for category, value in zip(view.categories, values, strict=True)
+    ]
+    return _csv((tr("pages.category"), tr("pages.curve"), say(view.y_label)), rows)
 
 
 def _table_csv(view: views.TableView) -> bytes:

@@ -146,8 +146,9 @@ def run_prediction(run: Run, reporter: RunReporter) -> Path:
 def run_evaluation(task: Task, prediction: Path, truth: Path) -> tuple[ItemStatistics, Scores]:
     """Score what `write_predictions` wrote against reference labels at a path.
 
-    The operating point is the best over thresholds on the scored items themselves, as the
-    challenges do, and says so in its source.
+    The operating point is the one that the prediction was written with, if its task records one,
+    else the best over thresholds on the scored items themselves, as the challenges do; its source
+    says which.
 
     Args:
         task: Task that made the prediction.
@@ -162,11 +163,12 @@ def run_evaluation(task: Task, prediction: Path, truth: Path) -> tuple[ItemStati
         raise DatasetNotFoundError(Text("jobs.no_such_path", path=str(truth)))
     predictions = task.open_predictions(folder)
     truths = task.open_truth(truth, tuple(predictions))
+    predictions = task.complete_predictions(predictions, truths)
     parts = [task.statistics(predictions[i], truths[i]) for i in predictions if i in truths]
     if not parts:
         raise DataFormatError(Text("jobs.nothing_to_score", path=str(truth)))
     rows = ItemStatistics.concatenate(parts)
-    return rows, score_parts(task, rows, None, chosen=None)
+    return rows, score_parts(task, rows, None, chosen=task.recorded_point(folder))
 
 
 def find_prediction(path: Path) -> Path:

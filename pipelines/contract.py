@@ -555,6 +555,24 @@ class Task(ABC):
     def estimate_seconds(self, config: Any, device: str) -> float:
         """Estimate how long a training takes on a device, for the words on the button."""
 
+    def complete_predictions(
+        self, predictions: Mapping[str, Prediction], truths: Mapping[str, Truth]
+    ) -> Mapping[str, Prediction]:
+        """Add what a prediction says by leaving an item out (nothing, unless a task knows better).
+
+        Args:
+            predictions: From `open_predictions`.
+            truths: From `open_truth`; may hold more items.
+        """
+        return predictions
+
+    def recorded_point(self, folder: Path) -> OperatingPoint | None:
+        """Return the thresholds that a prediction was written with, where they were frozen.
+
+        None lets an evaluation take the best thresholds on the scored items themselves.
+        """
+        return None
+
     def commands(self) -> Sequence[Command]:
         """List what the task adds to the command line, called `NAME TASK ...`."""
         return ()

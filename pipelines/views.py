@@ -366,3 +366,41 @@ class DownloadView(View):
     filename: str
     make: Callable[[], bytes | Path]
     mime: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class CloudView(View):
+    """Show points in a box that can be turned; a click names a point.
+
+    Attributes:
+        points: `(N, 3)` float, z y x, in `unit`.
+        sizes: `(N,)` float radii, in `unit`.
+        meanings: `N` keys of the palette.
+        labels: `N` words shown when a point is pointed at.
+        box: Size of the box along z, y, x, in `unit`.
+        unit: Unit of the axes.
+    """
+
+    points: Array
+    sizes: Array
+    meanings: tuple[str, ...]
+    labels: tuple[Text, ...]
+    box: tuple[float, float, float]
+    unit: str = "angstrom"
+
+
+@dataclass(frozen=True)
+class BarView(View):
+    """Compare groups of numbers as bars.
+
+    Attributes:
+        categories: Words under the groups.
+        series: Name of each series to its `(N,)` values, one a category; NaN leaves a gap.
+        y_label: Axis with its unit.
+        y_range: Bounds of the y axis, or None to fit.
+    """
+
+    categories: tuple[Text, ...]
+    series: tuple[tuple[Text, Array], ...]
+    y_label: Text
+    y_range: tuple[float, float] | None = None

@@ -146,7 +146,7 @@ class PointsLayer:
 
     Attributes:
         centres_px: `(N, 2)` y, x in index coordinates; or one such array a section.
-        radius_px: Radius of every circle.
+        radius_px: Radius of every circle, or N of them.
         colours: One colour for all, or N of them.
         styles: One for all, or N: `full` (found), `dashed` (false), `cross` (missed).
         labels: Nothing, or N short words that the read-out shows.
@@ -155,7 +155,7 @@ class PointsLayer:
 
     centres_px: Frames
     name: Text
-    radius_px: float = 6.0
+    radius_px: float | Sequence[float] = 6.0
     colours: str | Sequence[str] = ORANGE
     styles: Style | Sequence[Style] = "full"
     labels: Sequence[str] = ()
@@ -268,6 +268,8 @@ class CanvasEvent:
     threshold: float | None = None
 
     @property
-    def pixel(self) -> tuple[int, int]:
-        """Return row and column of the pixel under the event."""
+    def pixel(self) -> tuple[int, int] | None:
+        """Return row and column of the pixel under the event; None if it has no place."""
+        if np.isnan(self.y_px + self.x_px):
+            return None
         return int(np.floor(self.y_px + 0.5)), int(np.floor(self.x_px + 0.5))

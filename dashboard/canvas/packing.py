@@ -172,20 +172,29 @@ def _(layer: CompareLayer, place: str, packer: Packer) -> Json:
 def _(layer: PointsLayer, place: str, packer: Packer) -> Json:
     arrays = [_points(array) for array in _as_list(layer.centres_px)]
     longest = max((len(array) for array in arrays), default=0)
-    for name, values in (("colours", layer.colours), ("styles", layer.styles)):
-        if not isinstance(values, str) and len(values) < longest:
+    for name, values in (
+        ("colours", layer.colours),
+        ("styles", layer.styles),
+        ("radius_px", layer.radius_px),
+    ):
+        if not isinstance(values, (str, float, int)) and len(values) < longest:
             raise DataFormatError(
                 Text("canvas.error_points_fields", field=name, got=len(values), n=longest)
             )
     return {
         "kind": "points",
         "centres": [np.round(array, 3).tolist() for array in arrays],
-        "radius": float(layer.radius_px),
+        "radius": _radius(layer.radius_px),
         "colours": layer.colours if isinstance(layer.colours, str) else list(layer.colours),
         "styles": layer.styles if isinstance(layer.styles, str) else list(layer.styles),
         "labels": list(layer.labels),
         "editable": layer.is_editable,
     }
+
+
+def _radius(radius: float | Sequence[float]) -> float | list[float]:
+    values = np.round(np.asarray(radius, np.float64), 2)
+    return float(values) if values.ndim == 0 else [float(v) for v in values]
 
 
 @_pack_layer.register

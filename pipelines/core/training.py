@@ -227,6 +227,12 @@ def make_optimizer(model: nn.Module, plan: Plan, device: torch.device) -> torch.
     return kind(weights, lr=rate, weight_decay=decay, betas=(0.9, 0.99), fused=is_fused)
 
 
+def fastest_layout(model: nn.Module) -> torch.memory_format:
+    """Return the memory format in which a network's convolutions, 2D or 3D, run fastest."""
+    is_3d = any(p.dim() == 5 for p in model.parameters())
+    return torch.channels_last_3d if is_3d else torch.channels_last
+
+
 def ema_decay(step: int, highest: float) -> float:
     """Return the decay of the moving average at a step, counted from 1.
 
@@ -283,7 +289,7 @@ class State:
         cls, model: nn.Module, plan: Plan, device: torch.device, state_file: Path | None = None
     ) -> State:
         """Make the state of a new training, or read that of a former sitting."""
-        model = model.to(device).to(memory_format=torch.channels_last).train()
+        model = model.to(device).to(memory_format=fastest_layout(model)).train()
         averaged = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         is_half = autocast_dtype(device, plan.precision) is torch.float16
         state = cls(

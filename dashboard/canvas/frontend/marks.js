@@ -39,8 +39,8 @@ function patternTile(kind, colour, ratio) {
 
 /** Draw points of one layer; `selected` is an index or null. */
 function drawPoints(context, points, transform, layer, selected) {
-  const radius = Math.max(3.5, layer.radius * transform.scale);
   points.forEach(([y, x], index) => {
+    const radius = Math.max(3.5, radiusOf(layer, index) * transform.scale);
     const px = transform.x + (x + 0.5) * transform.scale;
     const py = transform.y + (y + 0.5) * transform.scale;
     const style = pick(layer.styles, index);
@@ -49,6 +49,8 @@ function drawPoints(context, points, transform, layer, selected) {
     strokeMark(context, px, py, radius, style, pick(layer.colours, index), 2);
   });
 }
+
+const radiusOf = (layer, index) => (Array.isArray(layer.radius) ? layer.radius[index] : layer.radius);
 
 const pick = (values, index) => (typeof values === "string" ? values : values[index]);
 

@@ -1,0 +1,1 @@
+"""Pages that a task arranges itself; each only arranges what the pipelines compute."""

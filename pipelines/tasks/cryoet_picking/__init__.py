@@ -1,0 +1,210 @@
+"""Cryo-ET particle picking: six kinds of complexes in tomograms, judged by F4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipelines.commands import Command
+from pipelines.contract import (
+    Array,
+    DatasetRecord,
+    Inspection,
+    ItemStatistics,
+    MetricInfo,
+    OperatingPoint,
+    Panel,
+    Prediction,
+    RunReporter,
+    Sample,
+    SplitManifest,
+    Task,
+    TrainingData,
+    Truth,
+)
+from pipelines.tasks.cryoet_picking.config import PRESETS, Config
+from pipelines.tasks.cryoet_picking.data import DataOptions
+
+_SCORED = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
+
+
+def _metric(name: str, *, is_main: bool = False) -> MetricInfo:
+    return MetricInfo(
+        name, higher_is_better=True, low=0.0, high=1.0, is_main=is_main, texts="cryoet_metric"
+    )
+
+
+class CryoetPicking(Task):
+    """Find particles in tomograms, from the challenge's tree to its submission."""
+
+    id = "cryoet_picking"
+    texts = "cryoet"
+    icon = "bubble_chart"
+    config_type = Config
+    data_options = DataOptions
+    metrics: ClassVar[tuple[MetricInfo, ...]] = (
+        _metric("f4", is_main=True),
+        _metric("precision"),
+        _metric("recall"),
+        *(_metric(f"f4_{kind}") for kind in _SCORED),
+    )
+    presets = PRESETS
+    demo_checkpoint = "light-1"
+
+    def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
+        """Report on the challenge's tree, a zip of it, a copick project or single volumes."""
+        from pipelines.tasks.cryoet_picking.data import inspect_source
+
+        return inspect_source(source, options)
+
+    def write_builtin_sample(self, folder: Path) -> None:
+        """Simulate three small tomograms in the challenge's layout."""
+        from pipelines.tasks.cryoet_picking.simulate import SMALL, write_tree
+
+        write_tree(folder, num_tomograms=3, seed=11, config=SMALL)
+
+    def fake_samples(self, count: int, seed: int) -> list[Sample]:
+        """Simulate tiny tomograms in memory."""
+        from pipelines.tasks.cryoet_picking.fake import fake_samples
+
+        return fake_samples(count, seed)
+
+    def open_dataset(
+        self, record: DatasetRecord, item_ids: Sequence[str] | None = None
+    ) -> Sequence[Sample]:
+        """Open tomograms lazily, with their true picks where there are some."""
+        from pipelines.tasks.cryoet_picking.data import open_samples
+
+        return open_samples(record, item_ids)
+
+    def split(self, record: DatasetRecord, config: Any) -> SplitManifest:
+        """Set whole tomograms aside: the one that is named, or a share drawn by the seed."""
+        from pipelines.tasks.cryoet_picking.splits import split_tomograms
+
+        return split_tomograms(record, config)
+
+    def train(self, data: TrainingData, config: Any, run: RunReporter) -> Path:
+        """Train a network, or learn templates for the baseline."""
+        from pipelines.tasks.cryoet_picking.train import train
+
+        return train(data, config, run)
+
+    def predict(
+        self, checkpoint: Path, samples: Sequence[Sample], config: Any, run: RunReporter
+    ) -> Iterator[Prediction]:
+        """Find candidates of every kind with their scores."""
+        from pipelines.tasks.cryoet_picking.predictions import predict_samples
+
+        return predict_samples(checkpoint, samples, config, run)
+
+    def write_predictions(
+        self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
+    ) -> Iterator[Prediction]:
+        """Write `submission.csv`, copick JSON and all candidates."""
+        from pipelines.tasks.cryoet_picking.predictions import write_all
+
+        return write_all(predictions, record, folder)
+
+    def open_predictions(self, folder: Path) -> Mapping[str, Prediction]:
+        """Open a prediction folder or a `submission.csv`."""
+        from pipelines.tasks.cryoet_picking.predictions import open_all
+
+        return open_all(folder)
+
+    def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
+        """Open the true picks of every tomogram; those that nobody predicted are wanted too."""
+        from pipelines.tasks.cryoet_picking.data import open_truths
+
+        return open_truths(source)
+
+    def complete_predictions(
+        self, predictions: Mapping[str, Prediction], truths: Mapping[str, Truth]
+    ) -> Mapping[str, Prediction]:
+        """Let tomograms that a submission leaves out count as missed, as in the challenge."""
+        from pipelines.tasks.cryoet_picking.predictions import complete_submission
+
+        return complete_submission(predictions, truths)
+
+    def recorded_point(self, folder: Path) -> OperatingPoint | None:
+        """Return the thresholds that a prediction was written with."""
+        from pipelines.tasks.cryoet_picking.predictions import frozen_point
+
+        return frozen_point(folder)
+
+    def statistics(self, prediction: Prediction, truth: Truth) -> ItemStatistics:
+        """Count TP, FP and FN of every kind at every threshold."""
+        from pipelines.tasks.cryoet_picking import metrics
+        from pipelines.tasks.cryoet_picking.predictions import candidates_of
+
+        return metrics.measure(
+            candidates_of(prediction), truth.picks, truth.particles, group=prediction.group
+        )
+
+    def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
+        """Pool the counts and compute the challenge's F4, total and per kind."""
+        from pipelines.tasks.cryoet_picking import metrics
+
+        return metrics.reduce_rows(rows, operating_point)
+
+    def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
+        """List the thresholds of every kind."""
+        from pipelines.tasks.cryoet_picking import metrics
+
+        return {str(kind): metrics.THRESHOLDS for kind in dict.fromkeys(rows.columns["kind"])}
+
+    def best_operating_point(self, rows: ItemStatistics) -> OperatingPoint:
+        """Choose the threshold of each kind on its own: kinds add up in the score."""
+        from pipelines.tasks.cryoet_picking import metrics
+
+        return metrics.point(metrics.best_thresholds(rows), source="scored")
+
+    def panels(self) -> Sequence[Panel]:
+        """List viewer, clouds, curves, self-check, submission and lessons."""
+        from pipelines.tasks.cryoet_picking.panels import list_panels
+
+        return list_panels()
+
+    def estimate_seconds(self, config: Any, device: str) -> float:
+        """Return the time limit, or the steps at the pace measured on four cores."""
+        from pipelines.tasks.cryoet_picking.splits import estimate_seconds
+
+        return estimate_seconds(config, device)
+
+    def editor(
+        self,
+        sample: Sample,
+        prediction: Prediction | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Any:
+        """Start to correct a prediction at thresholds, else the true picks (an `Editor`)."""
+        from pipelines.tasks.cryoet_picking.corrections import Editor
+        from pipelines.tasks.cryoet_picking.predictions import candidates_of, picks_at
+
+        if prediction is None:
+            return Editor.begin(sample)
+        return Editor.begin(sample, picks_at(candidates_of(prediction), thresholds or {}))
+
+    def planes(
+        self, sample: Sample, at: tuple[int, int, int], thickness: int, marks: Any
+    ) -> dict[str, Any]:
+        """Cut three planes at a voxel z, y, x with the marks that each meets."""
+        from pipelines.tasks.cryoet_picking.slices import Cut, cut_planes
+
+        return cut_planes(sample, Cut(at, thickness), marks)
+
+    def cloud(self, sample: Sample, marks: Any) -> Any:
+        """Show marks in the box of the tomogram (a `CloudView`)."""
+        from pipelines.tasks.cryoet_picking.clouds import cloud_view
+        from pipelines.text import Text
+
+        return cloud_view(sample, marks, Text("cryoet.cloud_now", n=len(marks)))
+
+    def commands(self) -> Sequence[Command]:
+        """Add `simulate` to the command line."""
+        from pipelines.tasks.cryoet_picking.simulate_command import simulate_command
+
+        return (simulate_command(),)
+
+
+TASK = CryoetPicking()

@@ -1,0 +1,423 @@
+"""Open tomograms and picks: inspection, lazy samples, splits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipelines.config import option, parse
+from pipelines.contract import (
+    DatasetRecord,
+    Inspection,
+    Item,
+    Problem,
+    Sample,
+    SourceFile,
+)
+from pipelines.errors import DataFormatError, PipelineError
+from pipelines.tasks.cryoet_picking.copick_files import (
+    CURATED_USER,
+    CopickConfig,
+    PickFile,
+    is_config,
+    parse_config,
+    parse_picks,
+)
+from pipelines.tasks.cryoet_picking.layout import Layout, find_layout
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names, with_overrides
+from pipelines.tasks.cryoet_picking.picks import Floats, Picks
+from pipelines.tasks.cryoet_picking.report import describe_volumes, pick_facts, pick_problems
+from pipelines.tasks.cryoet_picking.sources import Tree, open_tree, tree_of_record
+from pipelines.tasks.cryoet_picking.volumes import Level, Volume, open_volume
+from pipelines.text import Text, verbatim
+
+# Chunks of a volume whose bytes enter the fingerprint of the data set: all would be 290 MB each.
+_FINGERPRINT_CHUNKS = 8
+_MAX_CONFIG_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Hold how the files are read."""
+
+    texts: ClassVar[str] = "cryoet_data"
+
+    tomogram_type: str = option(
+        "auto", choices=("auto", "denoised", "isonetcorrected", "ctfdeconvolved", "wbp")
+    )
+    voxel_spacing_angstrom: float = option(0.0, low=0.0, high=1000.0, unit="Å")
+    picks_unit: str = option("auto", choices=("auto", "angstrom", "voxel"))
+    picks_user: str = option("", expert=True)
+    voxel_offset: float = option(0.0, low=-2.0, high=2.0, unit="vx", step=0.5, expert=True)
+    particles: str = option("", expert=True)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Hold the true picks of one tomogram with the kinds that give them their radii.
+
+    Attributes:
+        picks: Picks of one tomogram.
+        particles: Every kind of the data set.
+    """
+
+    picks: Picks
+    particles: tuple[Particle, ...]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Hold how angstrom and voxels of one tomogram belong together.
+
+    Attributes:
+        shape: Z, Y, X in voxels.
+        spacing_angstrom: Side of a voxel.
+        offset_vox: Added to the voxel index of a pick (0 by default; some programs count from 1).
+    """
+
+    shape: tuple[int, int, int]
+    spacing_angstrom: float
+    offset_vox: float = 0.0
+
+    def to_vox(self, positions: Floats) -> Floats:
+        """Turn `(N, 3)` angstrom into voxel indices; a whole number is the centre of a voxel."""
+        return positions / self.spacing_angstrom + self.offset_vox
+
+    def to_angstrom(self, positions_vox: Floats) -> Floats:
+        """Turn `(N, 3)` voxel indices into angstrom."""
+        return (positions_vox - self.offset_vox) * self.spacing_angstrom
+
+
+# --- what stands there --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Project:
+    """Hold everything that was found below a source, opened as far as headers go.
+
+    Attributes:
+        tree: Files.
+        layout: Tomograms and picks among them.
+        particles: Kinds, with the user's changes.
+        options: How files are read.
+        title: Proposed name.
+        volumes: Experiment to its volume.
+        picks: Experiment to its true picks, in angstrom; missing where there are none.
+        problems: What is wrong with which file.
+    """
+
+    tree: Tree
+    layout: Layout
+    particles: tuple[Particle, ...]
+    options: DataOptions
+    title: str
+    volumes: Mapping[str, Volume]
+    picks: Mapping[str, Picks]
+    problems: tuple[Problem, ...]
+
+
+def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Project:
+    """Open headers and picks of everything below a tree.
+
+    Raises:
+        DataError: Neither a tomogram nor picks, or a broken configuration.
+    """
+    chosen = parse(DataOptions, options)
+    wanted = "" if chosen.tomogram_type == "auto" else chosen.tomogram_type
+    layout = find_layout(tree.names, preferred_type=wanted)
+    config = _find_config(tree, layout)
+    if config is not None and not layout.experiments():
+        _refuse_far_roots(config)
+    if not layout.experiments():
+        raise DataFormatError(Text("cryoet.nothing_found", path=title))
+    particles = with_overrides(config.particles if config else CHALLENGE, chosen.particles)
+    problems: list[Problem] = []
+    volumes = _open_volumes(tree, layout, chosen, problems)
+    files = _read_picks(tree, layout, chosen, particles, problems)
+    spacings = {e: v.spacing_angstrom for e, v in volumes.items()}
+    picks = {
+        e: _to_table(e, found, particles, chosen, spacings.get(e, 0.0))
+        for e, found in files.items()
+        if found
+    }
+    name = config.name if config and config.name else title
+    return Project(tree, layout, particles, chosen, name, volumes, picks, tuple(problems))
+
+
+def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
+    """Report what stands at a path: the challenge's tree, a zip of it, copick, or volumes.
+
+    Args:
+        source: Existing file or folder.
+        options: Values of `DataOptions` that replace what is detected.
+
+    Raises:
+        DataError: Nothing there can be read.
+    """
+    tree, title = _tree_of(source)
+    project = open_project(tree, options, title=title)
+    problems = [*project.problems, *pick_problems(project)]
+    facts = [*describe_volumes(project, problems), *pick_facts(project)]
+    items = tuple(
+        Item(e, e, has_truth=e in project.picks and len(project.picks[e]) > 0)
+        for e in project.layout.experiments()
+        if e in project.volumes or e in project.picks
+    )
+    return Inspection(
+        title=project.title,
+        root=tree.root,
+        files=_fingerprints(project),
+        items=items,
+        options={k: str(v) for k, v in vars(project.options).items()},
+        facts=tuple(facts),
+        problems=tuple(problems),
+    )
+
+
+def _tree_of(source: Path) -> tuple[Tree, str]:
+    """List the files of a source; a copick configuration stands for the roots that it names."""
+    if source.is_file() and source.suffix.lower() == ".json":
+        config = parse_config(source.read_bytes(), file=source.name)
+        listed: list[str] = [source.name]
+        for root in dict.fromkeys(filter(None, (config.static_root, config.overlay_root))):
+            folder = (source.parent / root).resolve()
+            if not folder.is_relative_to(source.parent.resolve()):
+                raise DataFormatError(Text("cryoet.far_root", root=root, file=source.name))
+            if folder.is_dir():
+                prefix = folder.relative_to(source.parent.resolve()).as_posix()
+                below = open_tree(folder).names
+                listed.extend(n if prefix == "." else f"{prefix}/{n}" for n in below)
+        return Tree(source.parent, "", tuple(sorted(set(listed)))), source.stem
+    return open_tree(source), source.stem if source.is_file() else source.name
+
+
+def _refuse_far_roots(config: CopickConfig) -> None:
+    raise DataFormatError(
+        Text("cryoet.config_roots", static=config.static_root, overlay=config.overlay_root)
+    )
+
+
+def _find_config(tree: Tree, layout: Layout) -> CopickConfig | None:
+    """Read the copick configuration nearest to the root, if there is one."""
+    near = sorted(layout.configs, key=lambda n: (n.count("/"), n))
+    for name in near[:20]:
+        if tree.size(name) <= _MAX_CONFIG_BYTES and is_config(content := tree.read(name)):
+            return parse_config(content, file=name)
+    return None
+
+
+def _open_volumes(
+    tree: Tree, layout: Layout, options: DataOptions, problems: list[Problem]
+) -> dict[str, Volume]:
+    """Open headers; a volume that cannot be read is reported and left out."""
+    volumes = {}
+    for experiment, places in layout.volumes.items():
+        place = places[0]
+        try:
+            if tree.archive and not place.name.endswith(".zarr"):
+                raise DataFormatError(Text("cryoet.zip_member", file=place.name))
+            path = tree.archive_path if tree.archive else tree.root / place.name
+            volume = open_volume(path, place.name if tree.archive else "")
+        except PipelineError as error:
+            problems.append(Problem("error", error.text, place.name))
+            continue
+        spacing = options.voxel_spacing_angstrom or volume.spacing_angstrom
+        spacing = spacing or place.folder_spacing_angstrom
+        problems.extend(Problem("warning", text, place.name) for text in volume.problems)
+        if spacing <= 0:
+            text = Text("cryoet.no_spacing", file=volume.name)
+            problems.append(Problem("error", text, place.name))
+        volumes[experiment] = _with_spacing(volume, spacing)
+    return volumes
+
+
+def _with_spacing(volume: Volume, spacing: float) -> Volume:
+    from dataclasses import replace
+
+    factor = spacing / volume.spacing_angstrom if volume.spacing_angstrom else 0.0
+    levels = tuple(
+        Level(lv.path, lv.shape, lv.spacing_angstrom * factor if factor else spacing * 2**i)
+        for i, lv in enumerate(volume.levels)
+    )
+    return replace(volume, levels=levels)
+
+
+def _read_picks(
+    tree: Tree,
+    layout: Layout,
+    options: DataOptions,
+    particles: Sequence[Particle],
+    problems: list[Problem],
+) -> dict[str, list[PickFile]]:
+    """Read the wanted user's files of every tomogram; curated ones where nobody is named."""
+    known = names(particles)
+    result: dict[str, list[PickFile]] = {}
+    for experiment, paths in layout.picks.items():
+        files: list[PickFile] = []
+        for path in paths:
+            try:
+                found = parse_picks(tree.read(path), file=path)
+            except PipelineError as error:
+                problems.append(Problem("error", error.text, path))
+                continue
+            if found.kind not in known:
+                text = Text("cryoet.unknown_particle", name=found.kind, known=", ".join(known))
+                problems.append(Problem("warning", text, path))
+                continue
+            files.append(found)
+        result[experiment] = _of_user(files, options.picks_user)
+        if not sum(len(f.positions) for f in result[experiment]):
+            text = Text("cryoet.empty_overlay", experiment=experiment)
+            problems.append(Problem("warning", text, str(PurePosixPath(paths[0]).parent)))
+    return result
+
+
+def _of_user(files: Sequence[PickFile], user: str) -> list[PickFile]:
+    if user:
+        return [f for f in files if f.user == user]
+    curated = [f for f in files if f.user == CURATED_USER]
+    if curated or not files:
+        return curated
+    first = sorted({f.user for f in files})[0]
+    return [f for f in files if f.user == first]
+
+
+def _to_table(
+    experiment: str,
+    files: Sequence[PickFile],
+    particles: Sequence[Particle],
+    options: DataOptions,
+    spacing: float,
+) -> Picks:
+    kinds = names(particles)
+    positions = np.concatenate([f.positions for f in files])
+    if options.picks_unit == "voxel":
+        positions = positions * (spacing or 1.0)
+    index = np.concatenate([np.full(len(f.positions), kinds.index(f.kind)) for f in files])
+    scores = np.concatenate([f.scores for f in files])
+    return Picks.of_one(experiment, kinds, index, positions, scores)
+
+
+def _fingerprints(project: Project) -> tuple[SourceFile, ...]:
+    """Fingerprint picks, configuration, headers and a few chunks of every volume."""
+    tree, layout = project.tree, project.layout
+    files = [tree.source_file(n, "config") for n in layout.configs if _is_small(tree, n)]
+    files += [tree.source_file(n, "picks") for paths in layout.picks.values() for n in paths]
+    by_zarr: dict[str, list[str]] = {}
+    for name in tree.names:
+        head, separator, _ = name.partition(".zarr/")
+        if separator:
+            by_zarr.setdefault(head + ".zarr", []).append(name)
+    for experiment in project.volumes:
+        place = layout.volumes[experiment][0]
+        members = by_zarr.get(place.name, [place.name])
+        files += [tree.source_file(n, "tomogram") for n in _standing_for(members)]
+    return tuple(files)
+
+
+def _is_small(tree: Tree, name: str) -> bool:
+    return tree.size(name) <= _MAX_CONFIG_BYTES and is_config(tree.read(name))
+
+
+def _standing_for(members: Sequence[str]) -> list[str]:
+    """Choose the files of a Zarr that stand for it: all metadata, evenly spread chunks."""
+    heads = [m for m in members if PurePosixPath(m).name.startswith((".z", "zarr.json"))]
+    chunks = [m for m in members if m not in set(heads)]
+    if len(members) == 1:
+        return list(members)
+    step = max(1, len(chunks) // _FINGERPRINT_CHUNKS)
+    return heads + chunks[::step][:_FINGERPRINT_CHUNKS]
+
+
+# --- samples --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PicksOnly:
+    """Stand in for the image of a tomogram of which only picks are at hand."""
+
+    shape: tuple[int, int, int] = (0, 0, 0)
+
+
+class LazySamples(Sequence[Sample]):
+    """Open tomograms when they are indexed; headers and picks are read once."""
+
+    def __init__(self, project: Project, item_ids: Sequence[str]) -> None:
+        self._project = project
+        self._item_ids = tuple(item_ids)
+
+    def __len__(self) -> int:
+        return len(self._item_ids)
+
+    def __getitem__(self, index: Any) -> Any:  # Sample, or samples for a slice
+        if isinstance(index, slice):
+            return LazySamples(self._project, self._item_ids[index])
+        return _sample(self._project, self._item_ids[index])
+
+
+def open_samples(record: DatasetRecord, item_ids: Sequence[str] | None = None) -> LazySamples:
+    """Open the tomograms of a data set (all of them for None)."""
+    tree = tree_of_record(record.root, tuple(f.path for f in record.files))
+    project = open_project(tree, record.options, title=record.title)
+    wanted = [i.item_id for i in record.items] if item_ids is None else list(item_ids)
+    return LazySamples(project, wanted)
+
+
+def _sample(project: Project, experiment: str) -> Sample:
+    volume = project.volumes.get(experiment)
+    picks = project.picks.get(experiment)
+    truth = None if picks is None else Truth(picks, project.particles)
+    shape = volume.shape if volume else (0, 0, 0)
+    spacing = volume.spacing_angstrom if volume else 0.0
+    return Sample(
+        item_id=experiment,
+        group=experiment,
+        image=volume if volume is not None else PicksOnly(),
+        truth=truth,
+        meta={
+            "geometry": Geometry(shape, spacing, project.options.voxel_offset),
+            "particles": project.particles,
+            "has_volume": volume is not None,
+            "file": volume.name if volume else "",
+        },
+    )
+
+
+def open_truths(source: Path) -> dict[str, Truth]:
+    """Open the true picks of every tomogram below a path; headers of tomograms are enough.
+
+    Raises:
+        DataError: Nothing there can be read, or no tomogram has picks.
+    """
+    tree, title = _tree_of(source)
+    project = open_project(tree, {}, title=title)
+    truths = {e: Truth(p, project.particles) for e, p in project.picks.items()}
+    if not truths:
+        raise DataFormatError(Text("cryoet.no_truth", path=title))
+    return truths
+
+
+def require_volume(sample: Sample) -> Sample:
+    """Return the sample, or say that only its picks are at hand.
+
+    Raises:
+        DataFormatError: The tomogram itself is missing.
+    """
+    if not sample.meta.get("has_volume", True):
+        raise DataFormatError(Text("cryoet.picks_only", experiment=sample.item_id))
+    return sample
+
+
+def title_of(sample: Sample) -> Text:
+    """Name a sample in a picture."""
+    return verbatim(sample.item_id)
+
+
+def options_json(record: DatasetRecord) -> str:
+    """Return the options of a record as one line, for a card."""
+    return json.dumps(dict(record.options), sort_keys=True)

@@ -1,0 +1,151 @@
+"""Networks that find particles: a light one of our own, and three of MONAI.
+
+All take `(B, 1, Z, Y, X)` float32 of unit spread. The light network answers at half resolution:
+20 angstrom a voxel is finer than half of the smallest particle's hit radius, and full-resolution
+layers would be most of the cost (a 16-channel one alone as much as the whole of this network).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import CheckpointMismatchError, ConfigError
+from pipelines.text import Text
+
+
+class LightUNet(nn.Module):
+    """Find particles with a residual U-Net whose finest level is half resolution.
+
+    The stem turns each 2 x 2 x 2 cell into channels, so that nothing is lost before the first
+    convolution. Convolutions are followed by batch normalisation, which inference folds away.
+
+    Attributes:
+        stride: Voxels of the input for one of the output, along each axis.
+        multiple: Sides of the input are multiples of this.
+    """
+
+    stride = 2
+    multiple = 16
+
+    def __init__(self, num_outputs: int, width: int = 32) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 4 * width)
+        self.stem = _conv(8, width, 3)
+        self.down = nn.ModuleList(
+            [_Residual(width, width)]
+            + [_Residual(a, b, stride=2) for a, b in itertools.pairwise(widths)]
+        )
+        self.reduce = nn.ModuleList(
+            [nn.Conv3d(a, b, 1) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)]
+        )
+        self.up = nn.ModuleList([_Residual(w, w) for w in widths[-2::-1]])
+        self.head = nn.Conv3d(width, num_outputs, 1)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return `(B, K, Z / 2, Y / 2, X / 2)` logits."""
+        features = self.stem(space_to_depth(volumes))
+        skips = []
+        for block in self.down:
+            features = block(features)
+            skips.append(features)
+        skips.pop()
+        for reduce, block in zip(self.reduce, self.up, strict=True):
+            enlarged = nn.functional.interpolate(reduce(features), scale_factor=2.0, mode="nearest")
+            features = block(enlarged + skips.pop())
+        result: Tensor = self.head(features)
+        return result
+
+
+class FullResolution(nn.Module):
+    """Wrap a network of MONAI, which answers at full resolution."""
+
+    stride = 1
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return `(B, K, Z, Y, X)` logits."""
+        result: Tensor = self.network(volumes)
+        return result
+
+
+def space_to_depth(volumes: Tensor) -> Tensor:
+    """Turn `(B, 1, Z, Y, X)` into `(B, 8, Z / 2, Y / 2, X / 2)`."""
+    B, _, Z, Y, X = volumes.shape
+    cells = volumes.reshape(B, Z // 2, 2, Y // 2, 2, X // 2, 2)
+    packed = cells.permute(0, 2, 4, 6, 1, 3, 5).reshape(B, 8, Z // 2, Y // 2, X // 2)
+    return packed.contiguous(memory_format=torch.channels_last_3d)
+
+
+def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes above
+    """Build the network that a checkpoint's card describes.
+
+    Args:
+        architecture: `name` ("light", "monai_unet", "segresnet", "dynunet"), `width`,
+            `num_outputs`.
+
+    Raises:
+        ConfigError: MONAI is wanted and not installed.
+        CheckpointMismatchError: An architecture that this version does not know.
+    """
+    name, width = str(architecture["name"]), int(architecture["width"])
+    outputs = int(architecture["num_outputs"])
+    if name == "light":
+        return LightUNet(outputs, width)
+    if name not in ("monai_unet", "segresnet", "dynunet"):
+        raise CheckpointMismatchError(Text("cryoet.unknown_network", name=name))
+    try:
+        import monai.networks.nets
+
+        # typed as Any: the package lists its networks without exporting them
+        nets: Any = monai.networks.nets
+    except ImportError as error:
+        raise ConfigError(Text("cryoet.no_monai", name=name)) from error
+    if name == "monai_unet":
+        channels = tuple(max(8, width // 2) * 2**i for i in range(4))
+        return FullResolution(nets.UNet(3, 1, outputs, channels, (2, 2, 2)), 8)
+    if name == "segresnet":
+        return FullResolution(
+            nets.SegResNet(3, max(8, width // 2), 1, outputs, blocks_down=(1, 2, 2)), 8
+        )
+    sizes = [max(8, width // 2) * 2**i for i in range(4)]
+    network = nets.DynUNet(
+        3, 1, outputs, [3, 3, 3, 3], [1, 2, 2, 2], [2, 2, 2], filters=sizes, res_block=True
+    )
+    return FullResolution(network, 8)
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm3d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Residual(nn.Module):
+    """Add two convolutions to what comes in."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.first = _conv(in_channels, out_channels, 3, stride)
+        self.second = nn.Sequential(
+            nn.Conv3d(out_channels, out_channels, 3, 1, 1, bias=False),
+            nn.BatchNorm3d(out_channels),
+        )
+        is_same = in_channels == out_channels and stride == 1
+        self.shortcut = (
+            nn.Identity() if is_same else nn.Conv3d(in_channels, out_channels, 1, stride)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        result = self.second(self.first(features)) + self.shortcut(features)
+        return nn.functional.relu_(result)

@@ -1,0 +1,303 @@
+"""What the steps of the page offer for this task: panels, functions from context to views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from pipelines.config import option
+from pipelines.contract import OperatingPoint, Panel, PanelContext, Sample, Step
+from pipelines.errors import PipelineError
+from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
+from pipelines.tasks.cryoet_picking.lessons import beta_curves, self_check_table, wedge_pictures
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
+from pipelines.tasks.cryoet_picking.picks import Picks
+from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_in, picks_at
+from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table, source_note
+from pipelines.tasks.cryoet_picking.simulate import SimulationConfig
+from pipelines.tasks.cryoet_picking.slices import Cut, Marks, slice_views
+from pipelines.tasks.cryoet_picking.submission import FILENAME, check_submission, to_csv
+from pipelines.text import Text
+from pipelines.views import DownloadView, GalleryView, TableView, TextView, Tone, View
+
+_KINDS = ("all", *names(CHALLENGE))
+
+
+@dataclass(frozen=True)
+class SliceControls:
+    """Hold where the three planes cut."""
+
+    texts: ClassVar[str] = "cryoet_view"
+
+    z_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
+    y_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
+    x_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
+    thickness: int = option(5, low=1, high=21, unit="vx", step=2)
+    kind: str = option("all", choices=_KINDS)
+
+
+@dataclass(frozen=True)
+class KindControls:
+    """Hold which kind is looked at."""
+
+    texts: ClassVar[str] = "cryoet_view"
+
+    kind: str = option("all", choices=_KINDS)
+
+
+@dataclass(frozen=True)
+class CurveControls:
+    """Hold which kind's curves are drawn."""
+
+    texts: ClassVar[str] = "cryoet_view"
+
+    curve_kind: str = option("beta-galactosidase", choices=names(CHALLENGE))
+
+
+@dataclass(frozen=True)
+class WedgeControls:
+    """Hold the microscope of the lesson."""
+
+    texts: ClassVar[str] = "cryoet_wedge"
+
+    particle: str = option("virus-like-particle", choices=names(CHALLENGE))
+    tilt_range_degrees: float = option(60.0, low=20.0, high=90.0, unit="°", step=5.0)
+    defocus_micrometres: float = option(3.5, low=0.5, high=8.0, unit="µm", step=0.5)
+    dose_electrons: float = option(100.0, low=10.0, high=400.0, unit="e⁻/Å²", step=10.0)
+
+
+def list_panels() -> tuple[Panel, ...]:
+    """List the panels in the order of the page."""
+    scored: tuple[Any, ...] = ("prediction", "truth")
+    panels = (
+        _panel("slices", "data", _slices, SliceControls),
+        _panel("cloud", "data", _truth_cloud, KindControls, needs=("dataset", "truth")),
+        _panel("distances", "data", _distances, KindControls, needs=("dataset", "truth")),
+        _panel("patches", "train", _patches, needs=("dataset", "truth")),
+        _panel("picks", "predict", _predicted_slices, SliceControls, needs=("prediction",)),
+        _panel("both_clouds", "predict", _both_clouds, KindControls, needs=("prediction",)),
+        _panel("submission", "predict", _submission, needs=("prediction",), is_per_item=False),
+        _panel("scores", "evaluate", _scores, needs=scored, is_per_item=False),
+        _panel("curves", "evaluate", _curves, CurveControls, needs=scored, is_per_item=False),
+        _panel("beta", "evaluate", _beta, needs=scored, is_per_item=False),
+        _panel("self_check", "evaluate", _self_check, needs=("dataset", "truth")),
+        _panel("wedge", "explore", _wedge, WedgeControls, needs=(), is_per_item=False),
+    )
+    return tuple(
+        replace(p, config_groups=("target", "patches", "augmentation"))
+        if p.panel_id == "patches"
+        else p
+        for p in panels
+    )
+
+
+def _panel(
+    panel_id: str,
+    step: Step,
+    compute: Callable[[PanelContext, Any], Sequence[View]],
+    controls: type[Any] | None = None,
+    *,
+    needs: tuple[Any, ...] = ("dataset",),
+    is_per_item: bool = True,
+) -> Panel:
+    return Panel(
+        panel_id,
+        step,
+        compute,
+        "cryoet_panel",
+        controls=controls,
+        is_per_item=is_per_item,
+        needs=needs,
+    )
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def _slices(context: PanelContext, controls: SliceControls) -> Sequence[View]:
+    sample = context.sample
+    marks = _truth_marks(sample, controls.kind)
+    return _cut_or_say(sample, controls, marks)
+
+
+def _predicted_slices(context: PanelContext, controls: SliceControls) -> Sequence[View]:
+    sample = context.sample
+    picks = _chosen_picks(context)
+    if picks is None:
+        return [TextView(Text("cryoet.no_prediction_here"), tone="info")]
+    truth = sample.truth.picks if sample.truth is not None else None
+    particles = _particles(sample)
+    marks = Marks.compare(
+        _of_kind(picks, controls.kind), _maybe_kind(truth, controls.kind), particles
+    )
+    return _cut_or_say(sample, controls, marks)
+
+
+def _cut_or_say(sample: Sample, controls: SliceControls, marks: Marks) -> Sequence[View]:
+    if not sample.meta.get("has_volume", True):
+        return [TextView(Text("cryoet.picks_only", experiment=sample.item_id), tone="info")]
+    shape = sample.image.shape
+    shares = (controls.z_share, controls.y_share, controls.x_share)
+    at = [min(n - 1, int(s * n)) for n, s in zip(shape, shares, strict=True)]
+    return slice_views(sample, Cut((at[0], at[1], at[2]), controls.thickness), marks)
+
+
+def _truth_marks(sample: Sample, kind: str) -> Marks:
+    if sample.truth is None:
+        return Marks.none()
+    return Marks.of_kinds(_of_kind(sample.truth.picks, kind), sample.truth.particles)
+
+
+def _truth_cloud(context: PanelContext, controls: KindControls) -> Sequence[View]:
+    truth = context.sample.truth
+    if truth is None:
+        return [TextView(Text("cryoet.no_truth_here"), tone="info")]
+    marks = Marks.of_kinds(_of_kind(truth.picks, controls.kind), truth.particles)
+    return [cloud_view(context.sample, marks, Text("cryoet.cloud_title", n=len(marks)))]
+
+
+def _distances(context: PanelContext, controls: KindControls) -> Sequence[View]:
+    truth = context.sample.truth
+    if truth is None:
+        return [TextView(Text("cryoet.no_truth_here"), tone="info")]
+    table = TableView(
+        Text("cryoet.distances_title", item=context.sample.item_id),
+        columns=tuple(
+            Text(f"cryoet.column_{c}") for c in ("kind", "count", "density", "nearest", "closest")
+        ),
+        rows=density_rows(context.sample),
+        filename=f"{context.sample.item_id}_picks.csv",
+    )
+    histogram = distance_histogram(truth.picks, controls.kind)
+    return [table] if histogram is None else [table, histogram]
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def _patches(context: PanelContext, controls: Any) -> Sequence[View]:
+    """Draw what training would see: eight augmented patches, their middle section and target."""
+    from pipelines.tasks.cryoet_picking.lessons import patch_pictures
+
+    sample = context.sample
+    if sample.truth is None or not sample.meta.get("has_volume", True):
+        return [TextView(Text("cryoet.no_truth_here"), tone="info")]
+    pictures = patch_pictures(sample, context.config)
+    captions = tuple(Text("cryoet.patch_caption", n=i + 1) for i in range(len(pictures)))
+    return [
+        GalleryView(Text("cryoet.patches_title"), pictures=pictures, captions=captions),
+        TextView(Text("cryoet.patches_why")),
+    ]
+
+
+# --- prediction ---------------------------------------------------------------------------------
+
+
+def _both_clouds(context: PanelContext, controls: KindControls) -> Sequence[View]:
+    picks, sample = _chosen_picks(context), context.sample
+    if picks is None:
+        return [TextView(Text("cryoet.no_prediction_here"), tone="info")]
+    truth = sample.truth.picks if sample.truth is not None else None
+    marks = Marks.compare(
+        _of_kind(picks, controls.kind), _maybe_kind(truth, controls.kind), _particles(sample)
+    )
+    return [cloud_view(sample, marks, Text("cryoet.both_title", n=len(picks)))]
+
+
+def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
+    """Offer the submission at the thresholds of the page, and check it as it would be read."""
+    predictions = list(context.predictions.values())
+    if not predictions:
+        return [TextView(Text("cryoet.no_prediction_here"), tone="info")]
+    thresholds = _thresholds(context)
+    particles = particles_in(predictions[0])
+    picks = Picks.concatenate([picks_at(candidates_of(p), thresholds) for p in predictions])
+    content = to_csv(picks, particles)
+    geometries = {s.item_id: s.meta["geometry"] for s in context.samples}
+    found = check_submission(content, particles, geometries)
+    tone: Tone = "error" if any(p.severity == "error" for p in found) else "warning"
+    checked = TextView(
+        Text("cryoet.submission_checked", n=len(found)),
+        tone=tone if found else "success",
+        details=tuple(p.text for p in found),
+    )
+    download = DownloadView(
+        Text("cryoet.submission_download", n=len(picks)), FILENAME, lambda: content, "text/csv"
+    )
+    return [checked, download]
+
+
+# --- scores -------------------------------------------------------------------------------------
+
+
+def _scores(context: PanelContext, controls: Any) -> Sequence[View]:
+    rows, point = context.statistics, _point(context)
+    if rows is None:
+        return [TextView(Text("cryoet.no_scores_here"), tone="info")]
+    return [*source_note(point), score_table(rows, point), bar_view(rows, point)]
+
+
+def _curves(context: PanelContext, controls: CurveControls) -> Sequence[View]:
+    if context.statistics is None:
+        return [TextView(Text("cryoet.no_scores_here"), tone="info")]
+    return curve_views(context.statistics, _point(context), controls.curve_kind)
+
+
+def _beta(context: PanelContext, controls: Any) -> Sequence[View]:
+    if context.statistics is None:
+        return [TextView(Text("cryoet.no_scores_here"), tone="info")]
+    return beta_curves(context.statistics, _point(context))
+
+
+def _self_check(context: PanelContext, controls: Any) -> Sequence[View]:
+    sample = context.sample
+    if sample.truth is None:
+        return [TextView(Text("cryoet.no_truth_here"), tone="info")]
+    return [self_check_table(sample)]
+
+
+def _wedge(context: PanelContext, controls: WedgeControls) -> Sequence[View]:
+    config = SimulationConfig(
+        depth_vox=64,
+        side_vox=64,
+        tilt_range_degrees=controls.tilt_range_degrees,
+        defocus_micrometres=controls.defocus_micrometres,
+        dose_electrons=controls.dose_electrons,
+    )
+    try:
+        return wedge_pictures(controls.particle, config)
+    except PipelineError as error:
+        return [TextView(error.text, tone="error")]
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def _particles(sample: Sample) -> tuple[Particle, ...]:
+    return tuple(sample.meta.get("particles", CHALLENGE))
+
+
+def _point(context: PanelContext) -> OperatingPoint:
+    if context.operating_point is not None:
+        return context.operating_point
+    return OperatingPoint({"threshold": 0.3}, source="default")
+
+
+def _thresholds(context: PanelContext) -> dict[str, float]:
+    return dict(_point(context).thresholds)
+
+
+def _chosen_picks(context: PanelContext) -> Picks | None:
+    prediction = context.prediction
+    if prediction is None:
+        return None
+    return picks_at(candidates_of(prediction), _thresholds(context))
+
+
+def _of_kind(picks: Picks, kind: str) -> Picks:
+    return picks if kind == "all" else picks.of_kind(kind)
+
+
+def _maybe_kind(picks: Picks | None, kind: str) -> Picks | None:
+    return None if picks is None else _of_kind(picks, kind)

@@ -1,0 +1,256 @@
+"""Predict tomograms, write what the field uses, and open it again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from pipelines.contract import DatasetRecord, OperatingPoint, Prediction, RunReporter, Sample
+from pipelines.core.files import write_json
+from pipelines.errors import CheckpointMismatchError, DataFormatError
+from pipelines.tasks.cryoet_picking import particles as kinds_of
+from pipelines.tasks.cryoet_picking.config import Config
+from pipelines.tasks.cryoet_picking.copick_files import write_picks
+from pipelines.tasks.cryoet_picking.data import Geometry, require_volume
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
+from pipelines.tasks.cryoet_picking.picks import Picks
+from pipelines.tasks.cryoet_picking.submission import FILENAME, read_submission, write_submission
+from pipelines.text import Text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CANDIDATES: Final = "candidates"
+POINT: Final = "operating_point.json"
+PICKS: Final = "picks"
+USER: Final = "model"
+DEFAULT_THRESHOLD: Final = 0.3
+
+
+def predict_samples(
+    checkpoint: Path, samples: Sequence[Sample], config: Config, run: RunReporter
+) -> Iterator[Prediction]:
+    """Pick in tomograms one by one; a prediction holds every candidate with its score.
+
+    Args:
+        checkpoint: Folder with weights and card; `config.more_checkpoints` adds others.
+        samples: Tomograms.
+        config: How to predict; what fixes the network comes from the card.
+        run: Takes progress and wishes.
+
+    Raises:
+        CheckpointMismatchError: Checkpoints of other kinds of particle than the first.
+    """
+    from pipelines.core.checkpoints import load_card
+    from pipelines.core.device import DeviceWish, choose_device
+    from pipelines.tasks.cryoet_picking.infer import pick
+    from pipelines.tasks.cryoet_picking.volumes import normalised
+
+    folders = [checkpoint, *(Path(p) for p in config.more_checkpoints.split(";") if p.strip())]
+    cards = [load_card(folder, task_id="cryoet_picking") for folder in folders]
+    particles = kinds_of.from_json(str(cards[0].extra.get("particles", "")))
+    _check_alike(cards)
+    config = _trained_with(config, cards[0])
+    device = choose_device(cast("DeviceWish", config.device))
+    score = _scorer(folders, cards, config, device, run)
+    for sample in samples:
+        require_volume(sample)
+        geometry: Geometry = sample.meta["geometry"]
+        volume = normalised(sample.image)
+        scores = score(volume)
+        del volume
+        if run.stop_wish() is not None:
+            return
+        picks = pick(scores, particles, geometry, config, experiment=sample.item_id)
+        thresholds = cards[0].operating_point
+        yield to_prediction(picks, particles, thresholds, group=sample.group)
+
+
+def _scorer(
+    folders: Sequence[Path], cards: Sequence[Any], config: Config, device: Any, run: RunReporter
+) -> Any:  # function from (Z, Y, X) float16 to (K, Z', Y', X') float32
+    from pipelines.core.checkpoints import load_weights
+    from pipelines.tasks.cryoet_picking.baseline import match_templates
+    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
+    from pipelines.tasks.cryoet_picking.model import build_network
+
+    if cards[0].architecture["name"] == "templates":
+        templates = load_weights(folders[0])["templates"].numpy()
+        return lambda volume: match_templates(volume, templates)
+    networks = []
+    for folder, card in zip(folders, cards, strict=True):
+        model = build_network(card.architecture)
+        model.load_state_dict(load_weights(folder))
+        is_heat = card.architecture["target"] == "gaussian"
+        networks.append(make_ready(model, device, is_heat=is_heat))
+
+    def score(volume: NDArray[np.float16]) -> NDArray[np.float32]:
+        return predict_scores(
+            networks, volume, config, is_cancelled=lambda: run.stop_wish() is not None
+        )
+
+    return score
+
+
+def _check_alike(cards: Sequence[Any]) -> None:
+    first = cards[0]
+    for card in cards[1:]:
+        same = card.extra.get("particles") == first.extra.get("particles")
+        strides = {c.architecture["name"] == "light" for c in (card, first)}
+        if not same or len(strides) > 1:
+            raise CheckpointMismatchError(Text("cryoet.other_kinds", title=card.title or "?"))
+
+
+def _trained_with(config: Config, card: Any) -> Config:
+    """Take from the card what only the training decides."""
+    fixed = ("architecture", "width", "target", "radius_share")
+    return dataclasses.replace(config, **{n: card.config[n] for n in fixed if n in card.config})
+
+
+# --- the contract's form --------------------------------------------------------------------------
+
+
+def to_prediction(
+    picks: Picks, particles: Sequence[Particle], thresholds: Mapping[str, float], *, group: str
+) -> Prediction:
+    """Put candidates of one tomogram into arrays.
+
+    `kind_index` (N,), `positions` (N, 3) z y x in angstrom, `scores` (N,) in [0, 1], `kinds` (K,)
+    names, `thresholds` (K,): candidates below are written nowhere but here.
+    """
+    single = thresholds.get("threshold", DEFAULT_THRESHOLD)
+    values: dict[str, NDArray[Any]] = {
+        "kind_index": picks.kind_index,
+        "positions": picks.positions,
+        "scores": picks.scores,
+        "kinds": np.array(picks.kinds),
+        "thresholds": np.array([thresholds.get(k, single) for k in picks.kinds], np.float64),
+    }
+    values["particles"] = np.array(kinds_of.to_json(particles))
+    return Prediction(picks.experiments[0], group, values)
+
+
+def candidates_of(prediction: Prediction) -> Picks:
+    """Return all candidates of a prediction."""
+    values = prediction.values
+    return Picks.of_one(
+        prediction.item_id,
+        tuple(values["kinds"].tolist()),
+        values["kind_index"],
+        values["positions"],
+        values["scores"],
+    )
+
+
+def picks_at(candidates: Picks, thresholds: Mapping[str, float]) -> Picks:
+    """Keep the candidates that reach the threshold of their kind ("threshold" for the others)."""
+    single = thresholds.get("threshold", DEFAULT_THRESHOLD)
+    limits = np.array([thresholds.get(k, single) for k in candidates.kinds] or [0.0])
+    return candidates.take(candidates.scores >= limits[candidates.kind_index] - 1e-6)
+
+
+def thresholds_of(prediction: Prediction) -> dict[str, float]:
+    """Return the thresholds that a prediction was written with, by kind."""
+    values = prediction.values
+    return dict(zip(values["kinds"].tolist(), values["thresholds"].tolist(), strict=True))
+
+
+def particles_in(prediction: Prediction) -> tuple[Particle, ...]:
+    """Return the kinds that a prediction is about."""
+    stored = prediction.values.get("particles")
+    return kinds_of.from_json(str(stored)) if stored is not None else CHALLENGE
+
+
+def write_all(
+    predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
+) -> Iterator[Prediction]:
+    """Write `submission.csv`, copick JSON below `picks/`, and all candidates, passing each one on.
+
+    The submission is written anew after each tomogram, so that a stopped run leaves a whole one.
+    """
+    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
+    tables: list[Picks] = []
+    for prediction in predictions:
+        values: dict[str, Any] = {n: v for n, v in prediction.values.items()}
+        np.savez_compressed(
+            folder / CANDIDATES / f"{prediction.item_id}.npz",
+            group=np.array(prediction.group),
+            **values,
+        )
+        thresholds = thresholds_of(prediction)
+        picks = picks_at(candidates_of(prediction), thresholds)
+        write_picks(folder / PICKS, picks, user=USER, session="1", kinds=picks.kinds)
+        tables.append(picks)
+        write_submission(folder / FILENAME, Picks.concatenate(tables), particles_in(prediction))
+        write_json(folder / POINT, {"thresholds": thresholds, "record": record.title})
+        yield prediction
+
+
+class _Stored(Mapping[str, Prediction]):
+    """Open predictions when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {p.stem: p for p in sorted(folder.glob("*.npz"))}
+
+    def __getitem__(self, item_id: str) -> Prediction:
+        with np.load(self._files[item_id], allow_pickle=False) as file:
+            values = {n: file[n] for n in file.files if n != "group"}
+            return Prediction(item_id, str(file["group"]), values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def open_all(path: Path) -> Mapping[str, Prediction]:
+    """Open a prediction folder, or a submission file of anybody.
+
+    Raises:
+        DataFormatError: Neither candidates nor a submission stand there.
+    """
+    if path.is_dir() and (path / CANDIDATES).is_dir():
+        return _Stored(path / CANDIDATES)
+    file = path if path.is_file() else path / FILENAME
+    if not file.is_file():
+        raise DataFormatError(Text("cryoet.no_prediction", path=str(path)))
+    table = read_submission(file.read_bytes(), CHALLENGE, file=file.name)
+    everything = {"threshold": 0.0}
+    return Submitted(
+        (e, to_prediction(table.of_experiment(e), CHALLENGE, everything, group=e))
+        for e in table.experiments
+    )
+
+
+class Submitted(dict[str, Prediction]):
+    """Hold predictions read from a submission, where a missing tomogram means no picks."""
+
+
+def complete_submission(
+    predictions: Mapping[str, Prediction], truths: Mapping[str, Any]
+) -> Mapping[str, Prediction]:
+    """Add empty predictions for the tomograms that a submission leaves out."""
+    if not isinstance(predictions, Submitted):
+        return predictions
+    absent = [e for e in truths if e not in predictions]
+    nothing = {
+        e: to_prediction(Picks.empty(e, names(CHALLENGE)), CHALLENGE, {"threshold": 0.0}, group=e)
+        for e in absent
+    }
+    return {**predictions, **nothing}
+
+
+def frozen_point(path: Path) -> OperatingPoint | None:
+    """Return the thresholds that a prediction was written with; None for a bare submission."""
+    import json
+
+    file = path / POINT
+    if not file.is_file():
+        return None
+    thresholds = json.loads(file.read_text(encoding="utf-8"))["thresholds"]
+    return OperatingPoint({k: float(v) for k, v in thresholds.items()}, source="validation")

@@ -1,0 +1,164 @@
+"""Measure what a data set holds, and find what is wrong with its picks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.contract import Problem
+from pipelines.errors import PipelineError
+from pipelines.tasks.cryoet_picking.particles import Particle
+from pipelines.tasks.cryoet_picking.picks import Floats, Picks
+from pipelines.tasks.cryoet_picking.volumes import Volume, measure_normalisation
+from pipelines.text import Text, verbatim
+
+if TYPE_CHECKING:
+    from pipelines.tasks.cryoet_picking.data import Project
+
+_CHALLENGE_SHAPE_VOX = (184, 630, 630)
+_MAX_MEASURED = 3  # tomograms whose values are looked at; more would make the report slow
+Fact = tuple[Text, Any]
+
+
+def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
+    """List number, size, spacing and value range; volumes of NaN become problems."""
+    volumes = project.volumes
+    facts: list[Fact] = [(Text("cryoet.fact_tomograms"), len(project.layout.experiments()))]
+    if not volumes:
+        return [*facts, (Text("cryoet.fact_picks_only"), Text("cryoet.fact_picks_only.yes"))]
+    shapes = sorted({" × ".join(map(str, v.shape)) for v in volumes.values()})
+    spacings = sorted({round(v.spacing_angstrom, 6) for v in volumes.values()})
+    types = sorted({p[0].tomogram_type for p in project.layout.volumes.values()} - {""})
+    facts += [
+        (Text("cryoet.fact_shape"), "; ".join(shapes)),
+        (Text("cryoet.fact_spacing"), "; ".join(f"{s:g}" for s in spacings)),
+        (Text("cryoet.fact_bytes"), Text("cryoet.bytes", size=_total_bytes(volumes.values()))),
+    ]
+    if types:
+        facts.append((Text("cryoet.fact_types"), ", ".join(types)))
+    if ranges := _value_ranges(list(volumes.items())[:_MAX_MEASURED], problems):
+        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        facts.append((Text("cryoet.fact_range"), Text("cryoet.range", low=low, high=high)))
+    return facts
+
+
+def _total_bytes(volumes: Any) -> int:
+    return sum(v.num_bytes for v in volumes)
+
+
+def _value_ranges(
+    volumes: list[tuple[str, Volume]], problems: list[Problem]
+) -> list[tuple[float, float]]:
+    """Measure the middle slab of each volume."""
+    ranges = []
+    for _, volume in volumes:
+        depth = volume.shape[0]
+        middle = slice(max(0, depth // 2 - 4), depth // 2 + 4)
+        try:
+            measure_normalisation(_Slab(volume, middle))
+            part = np.asarray(volume[middle])
+            ranges.append((float(part.min()), float(part.max())))
+        except PipelineError as error:
+            problems.append(Problem("error", error.text, volume.name))
+    return ranges
+
+
+class _Slab:
+    """Show some sections of a volume as if they were all of it."""
+
+    def __init__(self, volume: Volume, part: slice) -> None:
+        self.name = volume.name
+        self._values = np.asarray(volume[part])
+        self.shape = self._values.shape
+
+    def __getitem__(self, index: Any) -> Any:  # as numpy
+        return self._values[index]
+
+
+def pick_facts(project: Project) -> list[Fact]:
+    """Count picks per kind, outside the volume, and nearly on one another."""
+    tables = list(project.picks.values())
+    if not tables:
+        return [(Text("cryoet.fact_picks"), 0)]
+    everything = Picks.concatenate(tables)
+    counts = everything.counts()
+    facts: list[Fact] = [(Text("cryoet.fact_picks"), len(everything))]
+    facts += [(verbatim(kind), n) for kind, n in counts.items()]
+    outside = sum(outside_volume(project, e).sum() for e in project.picks)
+    close = sum(len(near_duplicates(p, project.particles)) for p in tables)
+    if project.volumes:
+        facts.append((Text("cryoet.fact_outside"), int(outside)))
+    facts.append((Text("cryoet.fact_duplicates"), close))
+    return facts
+
+
+def pick_problems(project: Project) -> list[Problem]:
+    """Warn of picks outside, near duplicates, and ask where coordinates look like voxels."""
+    found: list[Problem] = []
+    suspects = [e for e in project.picks if looks_like_voxels(project, e)]
+    if suspects and project.options.picks_unit == "auto":
+        text = Text("cryoet.maybe_voxels", experiments=", ".join(suspects[:5]))
+        found.append(Problem("error", text))
+        return found
+    for experiment, picks in project.picks.items():
+        if n := int(outside_volume(project, experiment).sum()):
+            text = Text("cryoet.picks_outside", n=n, experiment=experiment)
+            found.append(Problem("warning", text))
+        if n := len(near_duplicates(picks, project.particles)):
+            text = Text("cryoet.near_duplicates", n=n, experiment=experiment)
+            found.append(Problem("warning", text))
+    if not any(len(p) for p in project.picks.values()) and project.volumes:
+        found.append(Problem("warning", Text("cryoet.no_picks")))
+    return found
+
+
+def outside_volume(project: Project, experiment: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return `(N,)` bool: picks whose centre lies outside the tomogram."""
+    picks = project.picks[experiment]
+    volume = project.volumes.get(experiment)
+    if volume is None or volume.spacing_angstrom <= 0:
+        return np.zeros(len(picks), bool)
+    vox = picks.positions / volume.spacing_angstrom + project.options.voxel_offset
+    is_out = (vox < -0.5) | (vox > np.array(volume.shape) - 0.5)
+    return np.asarray(is_out.any(1), np.bool_)
+
+
+def near_duplicates(picks: Picks, particles: tuple[Particle, ...]) -> list[tuple[int, int]]:
+    """List pairs of one kind closer than half its radius (one candidate would hit both)."""
+    from scipy.spatial import KDTree  # type: ignore[import-untyped]
+
+    pairs: list[tuple[int, int]] = []
+    for k, particle in enumerate(particles):
+        rows = np.flatnonzero(picks.kind_index == k)
+        if len(rows) > 1:
+            close = KDTree(picks.positions[rows]).query_pairs(particle.hit_radius_angstrom)
+            pairs += [(int(rows[a]), int(rows[b])) for a, b in sorted(close)]
+    return pairs
+
+
+def nearest_distances(picks: Picks, kind: str) -> Floats:
+    """Return `(N,)` the distance of each pick of a kind to the nearest other one, in angstrom."""
+    from scipy.spatial import KDTree
+
+    own = picks.of_kind(kind).positions
+    if len(own) < 2:
+        return np.full(len(own), np.nan)
+    distances, _ = KDTree(own).query(own, k=2)
+    return np.asarray(distances[:, 1], np.float64)
+
+
+def looks_like_voxels(project: Project, experiment: str) -> bool:
+    """Tell whether coordinates fit the voxel grid and fill a corner only if they were angstrom.
+
+    Five picks or more must all lie within the number of voxels along each axis, and the farthest
+    reach less than a fifth of the length in angstrom along y and x.
+    """
+    picks = project.picks[experiment]
+    volume = project.volumes.get(experiment)
+    shape = np.array(volume.shape if volume else _CHALLENGE_SHAPE_VOX, float)
+    spacing = volume.spacing_angstrom if volume else 10.0
+    if len(picks) < 5 or spacing <= 2:
+        return False
+    top = picks.positions.max(0)
+    return bool((top <= shape * 1.02).all() and (top[1:] < 0.2 * shape[1:] * spacing).all())

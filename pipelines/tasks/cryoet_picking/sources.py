@@ -1,0 +1,129 @@
+"""Where the files of a data set lie: a folder or a zip, read by relative names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipelines.contract import SourceFile
+from pipelines.errors import DataFormatError, DatasetNotFoundError
+from pipelines.text import Text
+
+_MAX_FILES = 400_000
+_MAX_JSON_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Name the files below a folder or inside a zip.
+
+    Attributes:
+        root: Folder; of a zip, the folder that it stands in.
+        archive: File name of the zip, or "".
+        names: Relative names with forward slashes, sorted.
+    """
+
+    root: Path
+    archive: str
+    names: tuple[str, ...]
+
+    @property
+    def archive_path(self) -> Path:
+        """Path of the zip."""
+        return self.root / self.archive
+
+    def read(self, name: str) -> bytes:
+        """Read one small file.
+
+        Raises:
+            DataFormatError: It is missing, unreadable or unreasonably large.
+        """
+        try:
+            if self.archive:
+                with zipfile.ZipFile(self.archive_path) as file:
+                    if file.getinfo(name).file_size > _MAX_JSON_BYTES:
+                        raise DataFormatError(Text("cryoet.file_too_large", file=name))
+                    return file.read(name)
+            return (self.root / name).read_bytes()
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise DataFormatError(Text("cryoet.unreadable", file=name)) from error
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        if self.archive:
+            with zipfile.ZipFile(self.archive_path) as file:
+                return file.getinfo(name).file_size
+        return (self.root / name).stat().st_size
+
+    def source_file(self, name: str, role: str) -> SourceFile:
+        """Return the fingerprint of one file."""
+        content = self.read(name) if self.archive else None
+        digest = hashlib.sha256()
+        if content is not None:
+            digest.update(content)
+        else:
+            with (self.root / name).open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        path = f"{self.archive}!{name}" if self.archive else name
+        return SourceFile(path, role, self.size(name), digest.hexdigest())
+
+
+def open_tree(source: Path) -> Tree:
+    """List the files of a folder, of a zip, or of one file or Zarr folder on its own.
+
+    Raises:
+        DatasetNotFoundError: Nothing stands there.
+        DataFormatError: A broken zip, a zip with unsafe names, or far too many files.
+    """
+    if not source.exists():
+        raise DatasetNotFoundError(Text("cryoet.not_there", path=str(source)))
+    if source.is_file() and source.suffix.lower() == ".zip":
+        return Tree(source.parent, source.name, _zip_names(source))
+    if source.is_file():
+        return Tree(source.parent, "", (source.name,))
+    if is_zarr_folder(source):
+        names = tuple(f"{source.name}/{n}" for n in _folder_names(source))
+        return Tree(source.parent, "", names)
+    return Tree(source, "", _folder_names(source))
+
+
+def is_zarr_folder(folder: Path) -> bool:
+    """Tell whether a folder is a Zarr group or array itself."""
+    return any((folder / n).is_file() for n in (".zgroup", ".zattrs", ".zarray", "zarr.json"))
+
+
+def tree_of_record(root: Path, paths: tuple[str, ...]) -> Tree:
+    """Rebuild the tree from the paths that a data set recorded (not every chunk is among them)."""
+    archive = paths[0].partition("!")[0] if paths and "!" in paths[0] else ""
+    names = tuple(p.partition("!")[2] if "!" in p else p for p in paths)
+    return Tree(root, archive, names)
+
+
+def _zip_names(source: Path) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(source) as file:
+            names = [i.filename for i in file.infolist() if not i.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataFormatError(Text("cryoet.broken_zip", file=source.name)) from error
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in name:
+            raise DataFormatError(Text("cryoet.unsafe_zip", file=source.name, name=name))
+    if not names:
+        raise DataFormatError(Text("cryoet.empty_zip", file=source.name))
+    return tuple(sorted(n for n in names if not n.startswith("__MACOSX/")))
+
+
+def _folder_names(folder: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for here, folders, files in os.walk(folder):
+        folders.sort()
+        relative = Path(here).relative_to(folder)
+        names.extend((relative / f).as_posix() for f in files)
+        if len(names) > _MAX_FILES:
+            raise DataFormatError(Text("cryoet.too_many_files", n=_MAX_FILES, path=str(folder)))
+    return tuple(sorted(names))

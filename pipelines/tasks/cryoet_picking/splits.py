@@ -1,0 +1,42 @@
+"""Divide tomograms into training and validation, and estimate how long a training takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.contract import DatasetRecord, SplitManifest
+from pipelines.datasets.splits import given_split, group_split
+from pipelines.errors import ConfigError
+from pipelines.text import Text
+
+# Seconds for a step of eight 64-voxel patches with width 32: four cores with AMX, and a GPU.
+_STEP_SECONDS = {"cpu": 0.5, "cuda": 0.06, "mps": 0.3}
+
+
+def split_tomograms(record: DatasetRecord, config: Any) -> SplitManifest:
+    """Keep tomograms whole; the named one validates, else a share drawn by the seed.
+
+    Raises:
+        ConfigError: The named tomogram is not among the labelled ones.
+    """
+    labelled = [item.item_id for item in record.items if item.has_truth]
+    wanted = [name.strip() for name in config.validation_item.split(",") if name.strip()]
+    if wanted:
+        if unknown := sorted(set(wanted) - set(labelled)):
+            raise ConfigError(
+                Text("cryoet.unknown_item", names=", ".join(unknown), known=", ".join(labelled))
+            )
+        train = [i for i in labelled if i not in wanted]
+        return given_split(record, {"train": train, "validation": wanted})
+    if len(labelled) < 2 or config.validation_share == 0:
+        return given_split(record, {"train": labelled, "validation": []})
+    return group_split(record, config.validation_share, config.seed)
+
+
+def estimate_seconds(config: Any, device: str) -> float:
+    """Return the time limit, or less where the number of steps ends the training before."""
+    if not config.max_steps:
+        return float(config.time_limit_s)
+    voxels = config.batch_size * config.patch_vox**3 / (8 * 64**3)
+    pace = _STEP_SECONDS.get(device, 0.5) * voxels * (config.width / 32) ** 2
+    return float(min(config.time_limit_s, config.max_steps * pace))

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pipelines.tasks.cryoet_picking.densities import add_density, density_from_map, density_of
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE, names
+from pipelines.tasks.cryoet_picking.report import nearest_distances
+from pipelines.tasks.cryoet_picking.simulate import (
+    SPACING_ANGSTROM,
+    SimulationConfig,
+    contrast_transfer,
+    image,
+    missing_wedge,
+    simulate_tomogram,
+)
+from pipelines.tasks.cryoet_picking.volumes import write_mrc
+from tests.tasks.cryoet_picking.conftest import TINY
+
+
+def test_the_same_seed_gives_the_same_tomogram():
+    first, second = simulate_tomogram(TINY, 5), simulate_tomogram(TINY, 5)
+    assert_array_equal(first.volume, second.volume)
+    assert_array_equal(first.picks.positions, second.picks.positions)
+    assert not np.array_equal(first.volume, simulate_tomogram(TINY, 6).volume)
+
+
+def test_particles_do_not_overlap():
+    picks = simulate_tomogram(TINY, 1).picks
+    for kind in names(CHALLENGE):
+        distances = nearest_distances(picks, kind)
+        reach = density_of(kind).reach_angstrom
+        assert not (distances < 2 * (reach - 10) - 1e-6).any()
+
+
+def test_nothing_is_measured_in_the_wedge():
+    config = SimulationConfig(depth_vox=32, side_vox=48, tilt_range_degrees=60.0)
+    volume = image(np.zeros(config.shape, np.float32), config, np.random.default_rng(0))
+    power = np.abs(np.fft.rfftn(volume)) ** 2
+    kz = np.fft.fftfreq(32)[:, None, None]
+    kx = np.fft.rfftfreq(48)[None, None, :]
+    outside = np.broadcast_to(np.abs(kz) > np.tan(np.deg2rad(60)) * kx + 1e-9, power.shape)
+    assert power[outside].max() < 1e-9 * power.max()
+
+
+def test_wedge_of_ninety_degrees_measures_everything():
+    kz, kx = np.fft.fftfreq(8)[:, None, None], np.fft.rfftfreq(8)[None, None, :]
+    assert missing_wedge(kz, kx, 90.0).all()
+
+
+def test_wedge_fades_top_and_bottom_of_a_shell_more_than_its_sides():
+    config = SimulationConfig(depth_vox=64, side_vox=64, dose_electrons=400.0)
+    specimen = np.zeros(config.shape, np.float32)
+    centre = np.full(3, 31.5 * SPACING_ANGSTROM)
+    add_density(
+        specimen, density_of("virus-like-particle"), centre_angstrom=centre,
+        rotation=np.eye(3), spacing_angstrom=SPACING_ANGSTROM,
+    )  # fmt: skip
+    volume = image(specimen, config, np.random.default_rng(0))
+    top = volume[18:22, 28:36, 28:36].mean()
+    side = volume[28:36, 28:36, 18:22].mean()
+    assert side < 3 * top < 0  # protein is dark; a single tilt axis keeps the sides
+
+
+def test_contrast_is_dark_at_low_frequencies_and_crosses_zero_where_theory_says():
+    k2 = np.linspace(0, 1 / 25**2, 4000)
+    transfer = contrast_transfer(k2, 4.0)
+    assert transfer[0] == pytest.approx(-0.07, abs=1e-3)  # amplitude contrast alone
+    first = k2[np.flatnonzero(np.diff(np.sign(transfer)))[0]]
+    # pi lambda dz k^2 + asin A = pi, spherical aberration being negligible there
+    expected = (np.pi - np.arcsin(0.07)) / (np.pi * 0.0197 * 4e4)
+    assert first == pytest.approx(expected, rel=0.01)
+
+
+def test_ferritin_is_hollow_and_the_ribosome_is_not():
+    for kind, is_hollow in (("apo-ferritin", True), ("ribosome", False)):
+        volume = np.zeros((48, 48, 48), np.float32)
+        add_density(
+            volume, density_of(kind), centre_angstrom=np.full(3, 240.0), rotation=np.eye(3),
+            spacing_angstrom=10.0,
+        )  # fmt: skip
+        centre = volume[23:26, 23:26, 23:26].mean()
+        assert (centre < 0.3 * volume.max()) == is_hollow
+
+
+def test_density_does_not_depend_on_where_between_voxels_it_falls():
+    sums = []
+    for shift in (0.0, 3.3, 5.0):
+        volume = np.zeros((32, 32, 32), np.float32)
+        add_density(
+            volume, density_of("apo-ferritin"), centre_angstrom=np.full(3, 160.0 + shift),
+            rotation=np.eye(3), spacing_angstrom=10.0,
+        )  # fmt: skip
+        sums.append(volume.sum())
+    assert_allclose(sums, sums[0], rtol=1e-3)
+
+
+def test_own_map_becomes_beads_around_its_centre(tmp_path):
+    grid = np.indices((40, 40, 40)) - np.array([22, 20, 18])[:, None, None, None]
+    ball = ((grid**2).sum(0) < 10**2).astype(np.float32)
+    write_mrc(tmp_path / "ribosome.mrc", ball, spacing_angstrom=5.0)
+    density = density_from_map(tmp_path / "ribosome.mrc")
+    assert_allclose((density.beads * density.weights[:, None]).sum(0), 0, atol=1e-6)
+    assert 40 < np.linalg.norm(density.beads, axis=1).max() < 52

@@ -1,0 +1,237 @@
+"""Train, predict, write, open and score, on tiny simulated tomograms."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from pipelines import actions, cli
+from pipelines.contract import OperatingPoint, TrainingData
+from pipelines.errors import ConfigError, DataFormatError
+from pipelines.tasks.cryoet_picking import TASK
+from pipelines.tasks.cryoet_picking.config import Config
+from pipelines.tasks.cryoet_picking.predictions import candidates_of, picks_at
+from tests.tasks.cryoet_picking.conftest import record_of
+
+torch = pytest.importorskip("torch")
+
+QUICK = dataclasses.replace(
+    Config(), max_steps=2, time_limit_s=60.0, width=8, patch_vox=32, batch_size=2, device="cpu",
+    symmetries="none", window_vox=64,
+)  # fmt: skip
+
+
+class Reporter:
+    """Take reports and wish nothing."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.points = []
+        self.pictures = []
+
+    def progress(self, done, total, stage, seconds_left):
+        pass
+
+    def metrics(self, values):
+        self.points.append(dict(values))
+
+    def picture(self, name, pixels, caption):
+        self.pictures.append(pixels)
+
+    def note(self, text):
+        pass
+
+    def stop_wish(self):
+        return None
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tree):
+    run = Reporter(tmp_path_factory.mktemp("run"))
+    samples = TASK.open_dataset(record_of(tree))
+    folder = TASK.train(TrainingData(samples[:1], samples[1:]), QUICK, run)
+    return folder, run
+
+
+@pytest.fixture(scope="module")
+def predicted(trained, tree, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prediction")
+    record = record_of(tree)
+    made = TASK.predict(trained[0], TASK.open_dataset(record), QUICK, Reporter(folder))
+    return folder, list(TASK.write_predictions(made, record, folder))
+
+
+def test_training_reports_f4_of_a_validation_tomogram_and_its_picks_in_a_slab(trained):
+    _, run = trained
+    assert any("f4" in p for p in run.points)
+    assert run.pictures[-1].shape == (128, 128, 3)
+    assert run.pictures[-1].dtype == np.uint8
+
+
+def test_predictions_open_as_they_were_written(predicted):
+    folder, made = predicted
+    opened = TASK.open_predictions(folder)
+    assert list(opened) == [p.item_id for p in made] == ["TS_1", "TS_2"]
+    for one in made:
+        for name, values in one.values.items():
+            if values.dtype.kind == "f":
+                assert_allclose(opened[one.item_id].values[name], values)
+
+
+def test_written_files_hold_the_picks_above_the_threshold(predicted):
+    folder, made = predicted
+    rows = (folder / "submission.csv").read_text().splitlines()[1:]
+    kept = [picks_at(candidates_of(p), {"threshold": 0.3}) for p in made]
+    scored = sum(len(k) - len(k.of_kind("beta-amylase")) for k in kept)
+    assert len(rows) == scored
+    stored = folder / "picks/ExperimentRuns/TS_1/Picks/model_1_ribosome.json"
+    points = json.loads(stored.read_text())["points"]
+    assert len(points) == len(kept[0].of_kind("ribosome"))
+
+
+def test_network_of_a_checkpoint_predicts_the_same_again(trained, tree, tmp_path):
+    samples = TASK.open_dataset(record_of(tree), ["TS_1"])
+    first, second = (
+        next(iter(TASK.predict(trained[0], samples, QUICK, Reporter(tmp_path)))) for _ in range(2)
+    )
+    assert_allclose(first.values["scores"], second.values["scores"])
+
+
+def test_windows_of_any_size_give_nearly_the_same_scores(trained, tree):
+    from pipelines.core.checkpoints import load_card, load_weights
+    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
+    from pipelines.tasks.cryoet_picking.model import build_network
+    from pipelines.tasks.cryoet_picking.volumes import normalised
+
+    model = build_network(load_card(trained[0]).architecture)
+    model.load_state_dict(load_weights(trained[0]))
+    ready = make_ready(model, torch.device("cpu"), is_heat=False)
+    volume = normalised(TASK.open_dataset(record_of(tree))[0].image)
+    full = dataclasses.replace(QUICK, precision="full", overlap=0.5)
+    whole = predict_scores([ready], volume, full)
+    assert whole.shape == (6, 24, 32, 32)
+    cut = predict_scores([ready], volume, dataclasses.replace(full, window_vox=48))
+    inner = (slice(None), slice(8, -8), slice(8, -8), slice(8, -8))
+    assert np.abs(whole - cut)[inner].max() < 0.05
+
+
+def test_odd_sides_are_predicted_whole(trained):
+    from pipelines.core.checkpoints import load_card, load_weights
+    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
+    from pipelines.tasks.cryoet_picking.model import build_network
+
+    model = build_network(load_card(trained[0]).architecture)
+    model.load_state_dict(load_weights(trained[0]))
+    ready = make_ready(model, torch.device("cpu"), is_heat=False)
+    volume = np.random.default_rng(0).normal(size=(21, 43, 70)).astype(np.float16)
+    scores = predict_scores([ready], volume, QUICK)
+    assert scores.shape == (6, 11, 22, 35)
+    assert (scores.sum(0) > 0).all()
+
+
+def test_perfect_candidates_score_one(tree):
+    for sample in TASK.open_dataset(record_of(tree)):
+        from pipelines.tasks.cryoet_picking.predictions import to_prediction
+
+        made = to_prediction(sample.truth.picks, sample.truth.particles, {}, group=sample.group)
+        rows = TASK.statistics(made, sample.truth)
+        figures = TASK.reduce(rows, TASK.best_operating_point(rows))
+        present = {k for k, n in sample.truth.picks.counts().items() if n}
+        assert all(figures[f"f4_{k}"] == pytest.approx(1.0) for k in present)
+
+
+def test_submission_alone_is_evaluated_and_missing_tomograms_count(tree, tmp_path):
+    from pipelines.tasks.cryoet_picking.picks import Picks
+    from pipelines.tasks.cryoet_picking.submission import to_csv
+
+    truths = TASK.open_truth(tree, ())
+    everything = Picks.concatenate([t.picks for t in truths.values()])
+    path = tmp_path / "submission.csv"
+    path.write_bytes(to_csv(everything, truths["TS_1"].particles))
+    _, whole = actions.run_evaluation(TASK, path, tree)
+    (part,) = whole.parts.values()
+    assert part.metrics["recall"] == pytest.approx(1.0)
+    path.write_bytes(to_csv(everything.of_experiment("TS_1"), truths["TS_1"].particles))
+    _, half = actions.run_evaluation(TASK, path, tree)
+    (part,) = half.parts.values()
+    assert part.item_ids == ("TS_1", "TS_2")
+    assert part.metrics["recall"] < 0.8
+
+
+def test_evaluation_uses_the_thresholds_that_the_prediction_was_written_with(predicted, tree):
+    folder, _ = predicted
+    _, scores = actions.run_evaluation(TASK, folder, tree)
+    assert scores.operating_point.source == "validation"
+    assert set(scores.operating_point.thresholds.values()) == {0.3}
+
+
+def test_templates_are_a_checkpoint_like_any_other(tree, tmp_path):
+    config = dataclasses.replace(QUICK, architecture="templates")
+    samples = TASK.open_dataset(record_of(tree))
+    folder = TASK.train(TrainingData(samples, ()), config, Reporter(tmp_path))
+    made = next(iter(TASK.predict(folder, samples[:1], config, Reporter(tmp_path))))
+    assert len(made.values["scores"]) > 0
+    assert made.values["scores"].max() <= 1.0
+
+
+def test_picks_without_tomograms_cannot_be_predicted(trained, tree, tmp_path):
+    import shutil
+
+    shutil.copytree(tree / "overlay", tmp_path / "overlay")
+    samples = TASK.open_dataset(record_of(tmp_path))
+    with pytest.raises(DataFormatError, match="TS_1"):
+        next(iter(TASK.predict(trained[0], samples, QUICK, Reporter(tmp_path))))
+
+
+def test_split_keeps_tomograms_whole_and_obeys_a_name(tree):
+    record = record_of(tree)
+    split = TASK.split(record, QUICK)
+    assert sorted([*split.parts["train"], *split.parts["validation"]]) == ["TS_1", "TS_2"]
+    named = TASK.split(record, dataclasses.replace(QUICK, validation_item="TS_1"))
+    assert named.parts["validation"] == ("TS_1",)
+    with pytest.raises(ConfigError):
+        TASK.split(record, dataclasses.replace(QUICK, validation_item="TS_7"))
+
+
+def test_simulate_command_writes_a_tree_that_opens(tmp_path, capsys):
+    words = ["simulate", TASK.id, "--out", str(tmp_path / "sim"), "--tomograms", "1", "--seed", "4"]
+    sizes = ["--set", "depth_vox=32", "--set", "side_vox=48", "--set", "num_vesicles=0"]
+    assert cli.main([*words, *sizes, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["simulated"] is True
+    assert TASK.inspect(tmp_path / "sim", {}).is_usable
+    assert cli.main([*words, *sizes]) == 2
+
+
+@pytest.mark.parametrize("name", ["monai_unet", "segresnet", "dynunet"])
+@pytest.mark.slow
+def test_networks_of_monai_answer_at_full_resolution(name):
+    from pipelines.tasks.cryoet_picking.model import build_network
+
+    model = build_network({"name": name, "width": 16, "num_outputs": 7}).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 7, 32, 32, 32)
+
+
+def test_losses_prefer_the_right_answer_and_tversky_punishes_misses_more():
+    from pipelines.tasks.cryoet_picking.losses import loss_of, tversky_loss
+
+    target = torch.zeros(1, 8, 8, 8, dtype=torch.long)
+    target[:, 2:5, 2:5, 2:5] = 1
+    weights = torch.ones(2)
+    right = torch.nn.functional.one_hot(target, 3).movedim(-1, 1).float() * 12
+    assert loss_of(right, target, weights, QUICK) < 0.02
+    missed = torch.zeros_like(right)
+    missed[:, 0] = 12
+    large = target.clone()
+    large[:, 2:5, 2:5, 2:8] = 1  # as many voxels invented as there are
+    false = torch.nn.functional.one_hot(large, 3).movedim(-1, 1).float() * 12
+    assert tversky_loss(missed, target, weights, beta=0.7) > tversky_loss(
+        false, target, weights, beta=0.7
+    )
+
+
+def test_threshold_sources_are_said(predicted):
+    point = TASK.recorded_point(predicted[0])
+    assert isinstance(point, OperatingPoint)
