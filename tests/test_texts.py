@@ -36,7 +36,8 @@ SAME_IN_BOTH = {
     # names of networks, measures and files
     "AUC", "Dice", "U-Net", "V_Info", "V_Rand",
     "efficientnet-b0", "efficientnet-b3", "mit_b0", "mobilenet_v2", "resnet18", "resnet34",
-    "resnet50", "timm-mobilenetv3_large_100",
+    "resnet50", "timm-mobilenetv3_large_100", "ResNet-18", "ResNet-50", "EfficientNet-B0", "Adam",
+    "AdamW", "SGD", "HDBSCAN", "t-SNE", "Silhouette",
     # words that are French as well
     "Augmentation", "Compression", "Image", "Membrane", "Score", "Standard", "Validation", "Zoom",
     "gamma {value}", "place {place}", "zoom × {value}",
