@@ -321,11 +321,11 @@ def _predict(values: Values, terminal: Terminal) -> int:
     shutil.rmtree(run.folder.parent, ignore_errors=True)
     if code != OK:
         return code
-    terminal.say(Text("cli.predicted", folder=str(output), n=len(record.items)))
+    predicted = list(task.default_items(record))
+    terminal.say(Text("cli.predicted", folder=str(output), n=len(predicted)))
     _show_scores(task, scores, terminal)
-    items = [item.item_id for item in record.items]
     terminal.result(
-        {"output": str(output), "items": items, "scores": actions.plain_numbers(scores)}
+        {"output": str(output), "items": predicted, "scores": actions.plain_numbers(scores)}
     )
     return OK
 

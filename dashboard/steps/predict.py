@@ -116,6 +116,8 @@ def start_prediction(task: Task, record: DatasetRecord, model: CheckpointEntry) 
         record=record,
         checkpoint=model.folder,
         parent_run=model.card.run_id,
+        # named, because a task may by itself predict the unlabelled part of a known layout alone
+        item_ids=tuple(item.item_id for item in record.items),
     )
     return local.launch(create_run(new, settings), settings)
 

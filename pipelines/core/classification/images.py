@@ -23,6 +23,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.core.images_files import (
     IMAGE_SUFFIXES,
     Limits,
@@ -258,6 +259,9 @@ def decode(content: bytes, name: str) -> Pixels:
     """
     file = io.BytesIO(content)
     if content[:4] in _TIFF_MARKS:
+        plain = read_plain_tiff(content)
+        if plain is not None and plain.shape[0] * plain.shape[1] <= MAX_PIXELS:
+            return plain
         return _decode_tiff(file, name)
     if picture_format(content[:16]) is None:
         raise DataFormatError(Text("classes.no_picture", file=name))
@@ -274,7 +278,7 @@ def _decode_tiff(file: IO[bytes], name: str) -> Pixels:
         picture = TiffImagePlugin.TiffImageFile(file)
         _check_size(picture.height, picture.width, name)
         if picture.mode in ("RGB", "L", "RGBA", "P", "1"):
-            rgb: Image.Image = picture.convert("RGB")
+            rgb: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
             return np.asarray(rgb)
     except DataFormatError:
         raise

@@ -22,6 +22,7 @@ from pipelines.core.classification.images import (
     open_source,
 )
 from pipelines.core.classification.labels import UNKNOWN, LabelReader, Labels, Options, twice_named
+from pipelines.core.classification.leakage import exact_copies
 from pipelines.errors import DataFormatError
 from pipelines.text import Text, verbatim
 
@@ -46,6 +47,11 @@ class Index:
     labels: Labels
     reader: PictureReader
     places: Mapping[str, int]
+
+    @functools.cached_property
+    def copies(self) -> list[tuple[int, ...]]:
+        """Groups of identical pictures; files of one size outside of archives are read once."""
+        return exact_copies(self.source.entries, self.reader)
 
     def entry(self, item_id: str) -> Entry:
         """Return where an item's picture lies."""

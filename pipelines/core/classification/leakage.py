@@ -99,16 +99,18 @@ class Placed:
 
 
 def find_leaks(
-    placed: Placed, reader: PictureReader | None = None, hashes: Mapping[int, int] | None = None
+    placed: Placed,
+    copies: Sequence[tuple[int, ...]] | None = None,
+    hashes: Mapping[int, int] | None = None,
 ) -> LeakReport:
     """Look for whatever stands in two parts.
 
     Args:
         placed: Pictures with their parts and groups.
-        reader: For checksums of files outside of archives; None leaves those out.
+        copies: Groups of identical pictures; None finds those that checksums of an archive tell.
         hashes: Picture index to perceptual hash, for near copies; None leaves them out.
     """
-    copies = exact_copies(placed.entries, reader)
+    copies = exact_copies(placed.entries) if copies is None else copies
     leaks: list[Leak] = list(_subjects_in_two_parts(placed))
     seen: set[tuple[int, int]] = set()
     within = 0

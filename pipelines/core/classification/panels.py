@@ -60,7 +60,7 @@ def make_panels(task: ImageClassification) -> tuple[Panel, ...]:
         panel("wall", "data", sample_wall, controls=WallControls),
         panel("picture", "data", picture_viewer, is_per_item=True),
         panel("balance", "data", class_balance),
-        panel("leaks", "data", leak_check, controls=LeakControls),
+        panel("leaks", "data", leak_check, controls=LeakControls, is_on_demand=True),
         panel("why", "predict", explanation, is_per_item=True, needs=("dataset", "prediction")),
         panel("curves", "evaluate", curves, controls=CostControls, needs=_SCORED),
         panel("matrix", "evaluate", matrix, controls=CellControls, needs=_SCORED),

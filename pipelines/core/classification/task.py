@@ -130,8 +130,7 @@ class ImageClassification(Task):
             if (part := tags[i].part) is not None:
                 given[part].append(names[i])
         free = self._free_rows(index, given, rows)
-        copies = leakage.exact_copies(index.source.entries, index.reader)
-        groups = splits.joined_groups([t.group for t in tags], names, copies)
+        groups = splits.joined_groups([t.group for t in tags], names, index.copies)
         pictures = splits.Divisible(
             tuple(names[i] for i in free), np.array([tags[i].label for i in free], np.int64),
             tuple(groups[i] for i in free),
@@ -324,7 +323,7 @@ def leak_report(
         index.labels.has_groups,
         index.labels.layout != "folders",
     )
-    return leakage.find_leaks(placed, index.reader, hashes)
+    return leakage.find_leaks(placed, index.copies, hashes)
 
 
 def _kept(options: Mapping[str, str]) -> dict[str, str]:

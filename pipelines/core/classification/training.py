@@ -355,8 +355,8 @@ class Monitor:
         self._keep_best(model, auc)
         self._show_worst(chosen, step)
         return {
-            "validation_auc": auc,
-            "validation_accuracy": float((probabilities.argmax(1) == truth).mean()),
+            "auc": auc,
+            "accuracy": float((probabilities.argmax(1) == truth).mean()),
             "validation_loss": float(-np.log(chosen).mean()),
         }
 

@@ -92,7 +92,7 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     if len(job.validation):
         held_out = _measure(job.validation, run, "classes.stage.measuring_held")
         auc = multiclass_auc(job.validation.labels, model.probabilities(held_out))
-        run.metrics({"step": 1, "validation_auc": auc})
+        run.metrics({"step": 1, "auc": auc})
     card = statistics_card(job, seconds=time.monotonic() - start)
     folder = save_checkpoint(run.folder / "checkpoint", model.to_weights(), card)
     remember(folder, [p.item_id for p in job.train.pictures][:5000], measured[:5000])

@@ -69,13 +69,13 @@ def _draw(label: int, stain: NDArray[Any], rng: np.random.Generator) -> Pixels:
     half = 100
     rows, columns = np.mgrid[-half:half, -half:half].astype(np.float64)
     angle = np.arctan2(rows, columns)
-    radius = rng.normal(66 if label else 54, 6)
-    wobble = (0.10 if label else 0.05) * np.sin(2 * angle + rng.uniform(0, 6.3))
-    notch = (0.08 if label else 0.02) * np.sin(3 * angle + rng.uniform(0, 6.3))
+    radius = rng.normal(60 if label else 56, 7)
+    wobble = (0.07 if label else 0.05) * np.sin(2 * angle + rng.uniform(0, 6.3))
+    notch = (0.04 if label else 0.02) * np.sin(3 * angle + rng.uniform(0, 6.3))
     inside = np.hypot(rows, columns) < radius * (1 + wobble + notch)
-    size = 7.0 if label else 3.5
+    size = rng.uniform(3.0, 6.5) if label else rng.uniform(2.2, 4.6)
     clumps = cv2.GaussianBlur(rng.normal(size=rows.shape), (0, 0), size)
-    clumps = clumps / clumps.std() * (9 if label else 14)
+    clumps = clumps / clumps.std() * rng.uniform(9, 14)
     colour = np.array([78, 32, 96]) + stain * np.array([10, 8, 12])
     cell = colour + clumps[..., None] * np.array([1.0, 0.6, 1.0])
     cell = cell + rng.normal(0, 2, cell.shape)

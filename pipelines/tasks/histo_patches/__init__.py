@@ -64,8 +64,7 @@ class HistoPatches(ImageClassification):
             yield prediction
         if odds:
             wanted = data.sample_ids(self.index_of(record).source)
-            is_fitting = len(wanted) == len(odds) and all(i in odds for i in wanted)
-            order = wanted if is_fitting else list(odds)
+            order = wanted if wanted and all(i in odds for i in wanted) else list(odds)
             files.write_submission(folder / files.SUBMISSION, odds, order)
 
     def class_names(self, record: DatasetRecord) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def _draw(has_tumour: bool, rng: np.random.Generator) -> Pixels:  # noqa: FBT001
     if has_tumour:
         offset = rng.uniform(-_CENTRE_PX / 2 + 5, _CENTRE_PX / 2 - 5, (nest, 2))
         for y, x in SIDE_PX / 2 + offset:
-            _nucleus(haematoxylin, (y, x), rng.uniform(6.0, 9.0), 0.75, rng)
+            _nucleus(haematoxylin, (y, x), rng.uniform(4.2, 6.4), 0.85, rng)
     strength = rng.uniform(0.8, 1.25, 2)
     density = strength[0] * haematoxylin[..., None] * _HAEMATOXYLIN
     density = density + strength[1] * np.maximum(eosin, 0)[..., None] * _EOSIN

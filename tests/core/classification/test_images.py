@@ -19,6 +19,7 @@ from pipelines.core.classification.images import (
     open_source,
     to_rgb,
 )
+from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.errors import DataFormatError
 from tests.wording import assert_clear
 
@@ -149,3 +150,39 @@ def test_fitting_keeps_the_centre():
     pixels[15:25, 25:35] = 200
     np.testing.assert_array_equal(fit_square(pixels, 10, crop_px=10), pixels[15:25, 25:35])
     assert fit_square(pixels[:5, :5], 10, crop_px=10).shape == (10, 10, 3)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("rows", [None, 5, 96])
+def test_a_plain_tiff_read_by_hand_is_what_tifffile_reads(order, rows):
+    pixels = _picture(3, side=96)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, photometric="rgb", byteorder=order, rowsperstrip=rows)
+    found = read_plain_tiff(buffer.getvalue())
+    assert found is not None
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "lzw"},
+        {"planarconfig": "separate"},
+        {"photometric": "ycbcr", "compression": "jpeg"},
+    ],
+)
+def test_a_tiff_that_is_not_plain_is_left_to_the_general_readers(options):
+    pixels = _picture(3, side=96)
+    buffer = io.BytesIO()
+    stored = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    tifffile.imwrite(buffer, stored, **{"photometric": "rgb", **options})
+    assert read_plain_tiff(buffer.getvalue()) is None
+    assert decode(buffer.getvalue(), "x.tif").shape == pixels.shape
+
+
+def test_a_plain_tiff_cut_anywhere_is_refused_and_never_invented():
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, _picture(3, side=96), photometric="rgb")
+    content = buffer.getvalue()
+    for length in range(0, len(content), 997):
+        assert read_plain_tiff(content[:length]) is None
