@@ -7,18 +7,18 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.choices import Choices, pick_data, pick_model
+from dashboard.choices import Choices, model_name, pick_data, pick_model
 from dashboard.errors import frame
 from dashboard.layout import draw_empty
 from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import draw_step_panels
-from dashboard.steps.threshold import draw_threshold, recommended
+from dashboard.steps.threshold import draw_point, recommended_thresholds
 from dashboard.words import tr
 from pipelines import config as configs
 from pipelines import datasets
 from pipelines.actions import prediction_config
-from pipelines.contract import DatasetRecord, OperatingPoint, Prediction, Task
+from pipelines.contract import DatasetRecord, Prediction, Task
 from pipelines.core.checkpoints import CheckpointEntry
 from pipelines.jobs import warm
 from pipelines.jobs.engines import local
@@ -48,7 +48,7 @@ def show(task: Task, choices: Choices) -> None:
 
 @st.fragment
 def _draw_preview(task: Task, choices: Choices, model: CheckpointEntry) -> None:
-    point = OperatingPoint({"threshold": draw_threshold(recommended(model), "predict")}, "user")
+    point = draw_point(recommended_thresholds(model), f"predict.{model_name(model)}")
     predictions = Preview(task, choices.record, model)
     draw_step_panels.__wrapped__(task, "predict", choices, predictions=predictions, point=point)  # type: ignore[attr-defined] # one fragment holds slider and picture
 

@@ -84,12 +84,12 @@ def list_panels() -> tuple[Panel, ...]:
         _panel("self_check", "evaluate", _self_check, needs=("dataset", "truth")),
         _panel("wedge", "explore", _wedge, WedgeControls, needs=(), is_per_item=False),
     )
-    return tuple(
-        replace(p, config_groups=("target", "patches", "augmentation"))
-        if p.panel_id == "patches"
-        else p
-        for p in panels
-    )
+    groups = ("target", "patches", "augmentation")
+    changes: dict[str, dict[str, Any]] = {
+        "patches": {"config_groups": groups},
+        "submission": {"is_on_demand": True},
+    }
+    return tuple(replace(p, **changes.get(p.panel_id, {})) for p in panels)
 
 
 def _panel(
