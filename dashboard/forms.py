@@ -114,6 +114,7 @@ def _draw_buttons(key: str, info: OptionInfo) -> Any:
         key=key,
         help=help_text(info),
         required=True,
+        wrap=True,
         persist_state="session",
     )
 

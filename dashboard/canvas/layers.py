@@ -268,6 +268,8 @@ class CanvasEvent:
     threshold: float | None = None
 
     @property
-    def pixel(self) -> tuple[int, int]:
-        """Return row and column of the pixel under the event."""
+    def pixel(self) -> tuple[int, int] | None:
+        """Return row and column of the pixel under the event; None if it has no place."""
+        if np.isnan(self.y_px + self.x_px):
+            return None
         return int(np.floor(self.y_px + 0.5)), int(np.floor(self.x_px + 0.5))

@@ -60,17 +60,18 @@ def task_config(task: Task) -> Any:
 
 
 def pick_item(names: Sequence[str]) -> int:
-    """Draw the slider over items and return the one that it stands on."""
-    last = len(names) - 1
+    """Draw the slider over items, counted from 1, and return the index that it stands on."""
+    count = len(names)
     asked = st.query_params.get("item")
     if asked != st.session_state.get("choice.item_seen") and (asked or "").isdecimal():
-        st.session_state["choice.item"] = int(asked or 0)
-    st.session_state["choice.item"] = min(max(st.session_state.get("choice.item", 0), 0), last)
-    if last > 0:
-        st.slider(tr("pages.item", n=last + 1), 0, last, key="choice.item")
-    index = int(st.session_state["choice.item"])
-    keep("item", str(index) if index else None)
-    st.session_state["choice.item_seen"] = str(index) if index else None
+        st.session_state["choice.item"] = int(asked or 1)
+    st.session_state["choice.item"] = min(max(st.session_state.get("choice.item", 1), 1), count)
+    if count > 1:
+        st.slider(tr("pages.item", n=count), 1, count, key="choice.item")
+    index = int(st.session_state["choice.item"]) - 1
+    written = str(index + 1) if index else None
+    keep("item", written)
+    st.session_state["choice.item_seen"] = written
     st.caption(names[index])
     return index
 
@@ -78,7 +79,7 @@ def pick_item(names: Sequence[str]) -> int:
 def on_canvas(event: CanvasEvent) -> None:
     """Let the stepper inside a picture move the item slider."""
     if event.kind == "step" and event.section_index is not None:
-        st.session_state["choice.item"] = event.section_index
+        st.session_state["choice.item"] = event.section_index + 1
 
 
 def draw_panel(

@@ -17,7 +17,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SCREENSHOTS = ROOT / "screenshots"
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 120
+TIMEOUT_MS = 120_000  # generous: a busy machine is slow, and a wait ends as soon as it can
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -94,15 +95,24 @@ def browser() -> Iterator["sync_api.Browser"]:
         started.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: "sync_api.Browser") -> Iterator["sync_api.BrowserContext"]:
+    """One profile for all tests: the app's own scripts are read and compiled once."""
+    opened = browser.new_context(viewport={"width": 1440, "height": 1100})
+    opened.set_default_timeout(TIMEOUT_MS)
+    opened.set_default_navigation_timeout(TIMEOUT_MS)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def page(browser: "sync_api.Browser") -> Iterator["sync_api.Page"]:
+def page(context: "sync_api.BrowserContext") -> Iterator["sync_api.Page"]:
     """A fresh page at 1440 x 1100; errors of scripts in it fail the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1100})
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     yield opened
-    context.close()
+    opened.close()
     assert errors == []
 
 

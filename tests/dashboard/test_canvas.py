@@ -193,13 +193,18 @@ def test_an_event_comes_back_with_its_pixel() -> None:
     assert event.pixel == (57, 0)
 
 
+def test_an_event_without_a_place_has_no_pixel() -> None:
+    """A step has no place; asking for its pixel once broke the page."""
+    assert CanvasEvent("step", section_index=3).pixel is None
+
+
 @pytest.mark.parametrize("found", [None, 3, "click", []])
 def test_what_is_no_event_is_none(found: object) -> None:
     assert _event(found) is None
 
 
 def test_the_canvas_is_drawn_by_a_script_and_keeps_its_pixels_where_they_are_served() -> None:
-    app = AppTest.from_string(SCRIPT, default_timeout=20).run()
+    app = AppTest.from_string(SCRIPT, default_timeout=90).run()
     assert not app.exception
     assert app.session_state["address"].startswith("/mock/media/")
     assert app.session_state["event"] is None
@@ -207,7 +212,7 @@ def test_the_canvas_is_drawn_by_a_script_and_keeps_its_pixels_where_they_are_ser
 
 def test_files_above_one_mebibyte_are_told_apart_by_all_their_bytes() -> None:
     """Streamlit names a large file after a sample; two maps that differ elsewhere were one."""
-    app = AppTest.from_string(LARGE_SCRIPT, default_timeout=20).run()
+    app = AppTest.from_string(LARGE_SCRIPT, default_timeout=90).run()
     assert not app.exception
     assert app.session_state["first"] != app.session_state["second"]
 

@@ -94,6 +94,15 @@ function extremes(array) {
   return low <= high ? [low, high] : [0, 1];
 }
 
+/** The range of most values: what single outliers do not stretch. */
+const percentiles = (histogram) => [percentile(histogram, 0.005), percentile(histogram, 0.995)];
+
+/** How much two ranges share, of what they span together: 0 to 1. */
+function overlap([a, b], [c, d]) {
+  const span = Math.max(b, d) - Math.min(a, c);
+  return span > 0 ? Math.max(0, Math.min(b, d) - Math.max(a, c)) / span : 1;
+}
+
 /** The value below which a share of the pixels lies, to the width of one bin. */
 function percentile({ low, high, counts }, share) {
   const total = counts.reduce((sum, n) => sum + n, 0);

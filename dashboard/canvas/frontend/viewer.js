@@ -70,6 +70,8 @@ class Viewer {
     });
     const cut = data.panes.flatMap((pane) => pane.layers).find((layer) => "threshold" in layer);
     if (cut) take("threshold", cut.threshold, (value) => (this.state.threshold = value));
+    const { section, sections } = data.options;
+    if (this.state.section >= sections) this.state.section = section ?? 0; // another, shorter stack
   }
 
   /** A late echo of an earlier step must not undo the later ones. */
@@ -107,6 +109,7 @@ class Viewer {
     if (size !== this.state.size) Object.assign(this.state, { size, view: { ...FITTED } });
     this.isStack = data.panes.some((pane) => pane.layers.some((s) => s.pixels?.urls.length > 1));
     this.stage.setAttribute("aria-label", data.alt);
+    this.root.style.height = this.options.height ? `${this.options.height}px` : "";
     this.showMessage(false);
     this.layOut();
     this.refreshTools();
@@ -188,7 +191,6 @@ class Viewer {
     this.root.replaceChildren(this.tools.bar, this.body, this.footer.bar, hint);
     this.root.classList.remove("is-loading");
     this.root.style.height = data.options.height ? `${data.options.height}px` : "";
-    this.root.classList.toggle("is-fixed", Boolean(data.options.height));
     this.options = data.options;
     this.panes = [];
     this.reserveHeight(data);
@@ -474,7 +476,7 @@ class Viewer {
   prepareRegion(layer, array) {
     const { spec, rasters } = layer;
     const size = this.panes[layer.pane].size;
-    const cut = "threshold" in spec ? this.state.threshold : "";
+    const cut = "threshold" in spec ? this.thresholdOf(spec) : "";
     const truth = spec.truth ? this.addressOf(spec.truth) : "";
     this.once(layer, `${cut} ${truth} ${spec.side} ${spec.colour} ${spec.style}`, () => {
       rasters.region = this.regionOf(spec, array);
@@ -492,9 +494,14 @@ class Viewer {
     });
   }
 
+  /** With a slider in the canvas there is one threshold; else each layer may have its own. */
+  thresholdOf(spec) {
+    return this.wants("threshold") ? this.state.threshold : spec.threshold;
+  }
+
   regionOf(spec, array) {
     if (spec.kind === "mask" || spec.kind === "labels") return array;
-    const predicted = regionOfThreshold(array, spec.pixels.type, this.state.threshold, spec.side);
+    const predicted = regionOfThreshold(array, spec.pixels.type, this.thresholdOf(spec), spec.side);
     if (spec.kind === "threshold") return predicted;
     return regionOfVerdicts(predicted, this.pixelsOf(spec.truth));
   }
@@ -587,21 +594,40 @@ class Viewer {
     return `${layer.spec.pixels.type} ${layer.spec.window}`;
   }
 
-  /** Grey images of one number type share a window: what is compared looks comparable. */
+  /**
+   * Grey images of one number type share a window: what is compared looks comparable, and a step to
+   * the next section does not flicker. Only an image that the window does not fit gets a new one.
+   */
   windowOf(layer, array) {
     const group = this.groupOf(layer);
-    if (!this.state.windows.has(group)) {
-      this.state.windows.set(group, this.startWindow(layer, array));
-    }
-    return this.state.windows.get(group);
+    const known = this.state.windows.get(group);
+    const address = this.addressOf(layer.spec.pixels);
+    if (known && layer.fitsFor === address) return known.window;
+    layer.fitsFor = address;
+    if (known && this.fits(known, layer, array)) return known.window;
+    const window = this.startWindow(layer, array);
+    this.state.windows.set(group, { window, chosen: false });
+    return window;
+  }
+
+  fits({ window, chosen }, layer, array) {
+    if (layer.spec.window || layer.spec.pixels.type === "u1") return true;
+    const shared = overlap(window, percentiles(this.histogram(layer, array)));
+    return chosen ? shared > 0 : shared > 0.5;
   }
 
   startWindow(layer, array) {
     const { window, pixels } = layer.spec;
     if (window) return window;
-    if (pixels.type === "u1") return [0, 255];
-    const histogram = histogramOf(array, pixels.type);
-    return [percentile(histogram, 0.005), percentile(histogram, 0.995)];
+    return pixels.type === "u1" ? [0, 255] : percentiles(this.histogram(layer, array));
+  }
+
+  histogram(layer, array) {
+    const address = this.addressOf(layer.spec.pixels);
+    if (this.counted?.address !== address) {
+      this.counted = { address, histogram: histogramOf(array, layer.spec.pixels.type) };
+    }
+    return this.counted.histogram;
   }
 
   greyLayer() {
@@ -619,17 +645,18 @@ class Viewer {
 
   resetWindow() {
     const layer = this.greyLayer();
-    this.applyWindow(layer, this.startWindow(layer, this.pixelsOf(layer.spec.pixels)));
+    this.state.windows.delete(this.groupOf(layer));
+    this.refreshContrast();
+    this.invalidate();
   }
 
   autoWindow() {
     const layer = this.greyLayer();
-    const histogram = histogramOf(this.pixelsOf(layer.spec.pixels), layer.spec.pixels.type);
-    this.applyWindow(layer, [percentile(histogram, 0.005), percentile(histogram, 0.995)]);
+    this.applyWindow(layer, percentiles(this.histogram(layer, this.pixelsOf(layer.spec.pixels))));
   }
 
   applyWindow(layer, window) {
-    this.state.windows.set(this.groupOf(layer), window);
+    this.state.windows.set(this.groupOf(layer), { window, chosen: true });
     this.refreshContrast();
     this.invalidate();
   }
@@ -639,7 +666,7 @@ class Viewer {
     if (!layer || this.state.panel !== "contrast") return;
     const array = this.pixelsOf(layer.spec.pixels);
     const window = this.windowOf(layer, array);
-    const histogram = histogramOf(array, layer.spec.pixels.type);
+    const histogram = this.histogram(layer, array);
     this.contrast.range = [histogram.low, histogram.high];
     const span = histogram.high - histogram.low || 1;
     ["black", "white"].forEach((name, end) => {
@@ -1045,6 +1072,7 @@ class Viewer {
   moveHover(x, y) {
     const overPoint = this.pointAt(x, y);
     this.root.classList.toggle("is-over-point", Boolean(overPoint));
+    this.hoverLabel = overPoint ? (overPoint.layer.spec.labels[overPoint.index] ?? null) : null;
     this.setHover(this.spot(x, y));
   }
 
@@ -1069,6 +1097,7 @@ class Viewer {
       const text = (n) => lengthText(n * pixelSize, unit, (v) => this.number.format(v));
       parts.push(`${text(this.hover.x)}, ${text(this.hover.y)}`);
     }
+    if (this.hoverLabel) parts.unshift(this.hoverLabel);
     readout.textContent = [...parts, ...this.valuesAt(x, y)].join("  ·  ");
   }
 
@@ -1114,7 +1143,7 @@ class Viewer {
       "+": () => this.zoomBy(1.5),
       "=": () => this.zoomBy(1.5),
       "-": () => this.zoomBy(1 / 1.5),
-      w: () => this.toggleWipe(),
+      w: () => this.tools.buttons.wipe.hidden || this.toggleWipe(),
       o: () => this.toggleOverlays(),
     };
     if (event.key === "Escape" && this.state.panel) return () => this.togglePanel(this.state.panel);
