@@ -37,7 +37,12 @@ SAME_IN_BOTH = {
     "AUC", "Dice", "U-Net", "V_Info", "V_Rand",
     "efficientnet-b0", "efficientnet-b3", "mit_b0", "mobilenet_v2", "resnet18", "resnet34",
     "resnet50", "timm-mobilenetv3_large_100",
+    "32 bits", "DynUNet", "SegResNet", "Tversky",
+    # kinds of particle, which are named alike in files of every language
+    "apo-ferritin", "beta-amylase", "beta-galactosidase", "ribosome", "thyroglobulin",
+    "virus-like-particle",
     # words that are French as well
+    "Dose", "Position x", "Position y", "voxels",
     "Augmentation", "Compression", "Image", "Membrane", "Score", "Standard", "Validation", "Zoom",
     "gamma {value}", "place {place}", "zoom × {value}",
 }  # fmt: skip
