@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.palette import DASHES, SEQUENCE
 from dashboard.words import language, say
-from pipelines.views import BarView, CurveView, HistogramView
+from pipelines.views import BarView, CurveView, HistogramView, ScatterView
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,6 +47,33 @@ def histogram_figure(view: HistogramView) -> go.Figure:
     figure = go.Figure(go.Bar(x=middles, y=view.counts, width=widths, marker_color=SEQUENCE[0]))
     _dress(figure, say(view.x_label), "")
     figure.update_layout(height=200, bargap=0)
+    return figure
+
+
+_MARKS = ("circle", "diamond", "square", "cross", "x", "triangle-up", "star")
+
+
+def scatter_figure(view: ScatterView) -> go.Figure:
+    """Draw points by WebGL, each series told apart by colour and mark."""
+    import numpy as np
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for index, name in enumerate(view.names):
+        rows = np.flatnonzero(view.series == index)
+        marker = {
+            "color": SEQUENCE[index % len(SEQUENCE)],
+            "symbol": _MARKS[(index // len(SEQUENCE) + index) % len(_MARKS)],
+            "size": 6,
+            "opacity": 0.75,
+        }
+        words = [view.hover[i] for i in rows]
+        x, y = view.points[rows, 0], view.points[rows, 1]
+        figure.add_trace(
+            go.Scattergl(x=x, y=y, mode="markers", name=say(name), marker=marker, text=words)
+        )
+    _dress(figure, say(view.x_label), say(view.y_label))
+    figure.update_layout(height=480, hovermode="closest")
     return figure
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.charts import bar_figure, curve_figure, histogram_figure
+from dashboard.charts import bar_figure, curve_figure, histogram_figure, scatter_figure
 from dashboard.cloud import show_cloud
 from dashboard.palette import colour
 from dashboard.words import language, number, say, tr
@@ -68,6 +68,13 @@ def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(curve_figure(view), view, key)
     _draw_source(view, key, lambda: _curves_csv(view))
+
+
+@draw.register
+def _(view: views.ScatterView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(scatter_figure(view), view, key)
+    _draw_source(view)
 
 
 @draw.register

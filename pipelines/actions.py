@@ -135,7 +135,7 @@ def run_prediction(run: Run, reporter: RunReporter) -> Path:
     task = registry.get_task(run.request.task_id)
     checkpoint, record = Path(run.request.checkpoint), run.dataset()
     card = load_card(checkpoint, task_id=task.id)
-    item_ids = run.request.item_ids or tuple(item.item_id for item in record.items)
+    item_ids = run.request.item_ids or tuple(task.default_items(record))
     rows = _predict_and_measure(run, reporter, checkpoint, item_ids)
     if rows is not None:
         split = split_of_checkpoint(checkpoint, record)
@@ -172,12 +172,12 @@ def run_evaluation(task: Task, prediction: Path, truth: Path) -> tuple[ItemStati
 
 
 def find_prediction(path: Path) -> Path:
-    """Return the prediction folder for a run folder or a prediction folder; a file as it is.
+    """Return the prediction folder for a run folder or a prediction folder; a file stays itself.
 
     Raises:
         DatasetNotFoundError: Nothing stands there.
     """
-    if path.is_file():
+    if path.is_file():  # a table of predictions, for the tasks that read one
         return path
     if not path.is_dir():
         raise DatasetNotFoundError(Text("jobs.no_prediction", path=str(path)))

@@ -481,6 +481,10 @@ class Task(ABC):
     ) -> Sequence[Sample]:
         """Open items (all of them for None); each is read when it is indexed."""
 
+    def default_items(self, record: DatasetRecord) -> Sequence[str]:
+        """List the items that a prediction is of when nobody names any: all of them."""
+        return [item.item_id for item in record.items]
+
     @abstractmethod
     def split(self, record: DatasetRecord, config: Any) -> SplitManifest:
         """Divide the labelled items into training and validation parts, groups kept together."""

@@ -234,6 +234,27 @@ class CurveView(View):
 
 
 @dataclass(frozen=True)
+class ScatterView(View):
+    """Draw a map of points, each series in a colour and a mark of its own.
+
+    Attributes:
+        points: `(N, 2)` float, x then y.
+        series: `(N,)` int, the series of each point.
+        names: Name of each series.
+        hover: `N` words shown over a point.
+        x_label: Axis with its unit.
+        y_label: Axis with its unit.
+    """
+
+    points: Array
+    series: Array
+    names: tuple[Text, ...]
+    hover: tuple[str, ...]
+    x_label: Text
+    y_label: Text
+
+
+@dataclass(frozen=True)
 class HistogramView(View):
     """Draw counts over bins.
 

@@ -30,6 +30,16 @@ PRODUCT = {
     "pipelines.registry": ("pipelines.contract", "pipelines.errors", "pipelines.text"),
     "pipelines.terminal": ("pipelines.commands", "pipelines.text"),
     "pipelines.core": ("pipelines.errors", "pipelines.text"),
+    # what several tasks share beyond a single function: a task without data of its own
+    "pipelines.core.classification": (
+        "pipelines.commands",
+        "pipelines.config",
+        "pipelines.contract",
+        "pipelines.core",
+        "pipelines.errors",
+        "pipelines.text",
+        "pipelines.views",
+    ),
     "pipelines.datasets": (
         "pipelines.contract",
         "pipelines.core.files",

@@ -38,6 +38,7 @@ from pipelines.text import Text
 Batch = Mapping[str, Tensor]
 StopWish = Literal["pause", "stop"]
 Ending = Literal["finished", "pause", "stop"]
+OptimizerName = Literal["adamw", "adam", "sgd"]
 
 _STEPS_BETWEEN_CHECKS: Final = 10  # a loss is read back this often: each reading waits for a GPU
 
@@ -68,6 +69,7 @@ class Plan:
         ema_decay: Decay of the moving average of the weights; 0 keeps the newest weights.
         clip_norm: Largest norm of the gradient.
         precision: "auto" takes the device's fast precision, "full" float32.
+        optimizer: What moves the weights.
         validate_every_s: Time between two validations.
         save_every_s: Time between two saved states.
         report_every_s: Time between two points of the loss curve.
@@ -86,6 +88,7 @@ class Plan:
     save_every_s: float = 60.0
     report_every_s: float = 1.0
     reserve_s: float = 0.0
+    optimizer: OptimizerName = "adamw"
 
     def done_fraction(self, step: int, elapsed_s: float) -> float:
         """Return how much is over, in [0, 1], by steps or by time, whichever is more."""
@@ -211,6 +214,19 @@ def train_step(
     return loss.detach()
 
 
+def make_optimizer(model: nn.Module, plan: Plan, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimiser that a plan names, over the weights that may be trained."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    is_fused = device.type in ("cpu", "cuda")
+    rate, decay = plan.learning_rate, plan.weight_decay
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(
+            weights, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=is_fused
+        )
+    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    return kind(weights, lr=rate, weight_decay=decay, betas=(0.9, 0.99), fused=is_fused)
+
+
 def fastest_layout(model: nn.Module) -> torch.memory_format:
     """Return the memory format in which a network's convolutions, 2D or 3D, run fastest."""
     is_3d = any(p.dim() == 5 for p in model.parameters())
@@ -279,13 +295,7 @@ class State:
         state = cls(
             model=model,
             averaged=averaged,
-            optimizer=torch.optim.AdamW(
-                model.parameters(),
-                lr=plan.learning_rate,
-                weight_decay=plan.weight_decay,
-                betas=(0.9, 0.99),
-                fused=device.type in ("cpu", "cuda"),
-            ),
+            optimizer=make_optimizer(model, plan, device),
             scaler=torch.amp.GradScaler(device.type, enabled=is_half),
             plan=plan,
             device=device,

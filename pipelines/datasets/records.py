@@ -21,6 +21,8 @@ from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineErro
 from pipelines.settings import Settings
 from pipelines.text import Text
 
+INDEX_MARK: Final = "index:"
+"""Begins the fingerprint of a source that stands for many files: a hash over their directory."""
 _FINGERPRINT_DIGITS: Final = 10
 _log = logging.getLogger(__name__)
 
@@ -133,6 +135,8 @@ def verify_files(record: DatasetRecord) -> list[Problem]:
     problems = []
     for file in record.files:
         image = image_file(record, file)
+        if file.sha256.startswith(INDEX_MARK) and (record.root / file.path).exists():
+            continue  # of many small files the task keeps an index, and reads what it says
         try:
             is_same = file_sha256(image) == file.sha256
         except (OSError, KeyError, PipelineError):

@@ -9,7 +9,6 @@ in threads while it computes; the bare loop gets one ready batch again and again
 
 from __future__ import annotations
 
-import statistics
 import time
 
 import cv2
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.benchmark_only
 
 CPU = torch.device("cpu")
 OPTIONS = Config(max_steps=1000)
-ROUNDS, STEPS = 5, 8
+ROUNDS, STEPS = 6, 8
 
 
 def _maker():
@@ -66,7 +65,7 @@ def _ready():
 
 @pytest.mark.parametrize("with_loading", [False, True])
 def test_a_step_costs_at_most_a_twentieth_more_than_a_bare_loop(with_loading):
-    """Rounds alternate, so that a busy moment of the machine hits both; medians are compared."""
+    """Rounds alternate, so that a busy machine slows both; the fastest round of each counts."""
     cv2.setNumThreads(1)
     maker = _maker()
     batch = maker.make(0)
@@ -78,10 +77,9 @@ def test_a_step_costs_at_most_a_twentieth_more_than_a_bare_loop(with_loading):
             (_bare_steps(model, optimizer, batch, STEPS), _our_steps(state, batches, STEPS))
             for _ in range(ROUNDS)
         ]
-    bare, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
+    bare, ours = (min(times) for times in zip(*pairs, strict=True))
     print(f"\nbare {bare * 1e3:.0f} ms, ours {ours * 1e3:.0f} ms, ratio {ours / bare:.3f}")  # noqa: T201 - the figure
-    # making batches takes a fifth of a core; it is counted apart from the loop's own cost
-    assert ours / bare <= (1.15 if with_loading else 1.05)
+    assert ours / bare <= 1.05
 
 
 def test_batches_are_ready_before_they_are_asked_for():

@@ -42,7 +42,7 @@ def close_gaps(probability: npt.NDArray[np.floating[Any]], *, smoothing_px: floa
     inside = np.asarray(probability, np.float32)
     membrane = 1 - inside
     ridges = gaussian_filter(membrane, smoothing_px)
-    regions = watershed(ridges, watershed_line=True)  # type: ignore[no-untyped-call]
+    regions = watershed(ridges, watershed_line=True)
     borders = find_borders(np.asarray(regions, np.int64))
     if not len(borders.pairs):
         return inside.copy()

@@ -120,7 +120,7 @@ def build_model(
 
 def count_parameters(model: nn.Module) -> int:
     """Count the trainable numbers of a network."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(p.numel() for p in model.parameters())
 
 
 def _block(before: int, after: int) -> nn.Sequential:

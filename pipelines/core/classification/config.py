@@ -1,0 +1,78 @@
+"""The options that all classification tasks share; a task's own config only changes defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from pipelines.config import option
+
+NETWORKS: Final = (
+    "symmetric", "resnet18", "resnet50", "efficientnet_b0", "convnext_atto", "vit_tiny", "timm",
+    "statistics",
+)  # fmt: skip
+_TRAINED: Final = NETWORKS[:-1]
+
+
+@dataclass(frozen=True)
+class ClassificationConfig:
+    """Hold the options of a classification."""
+
+    texts: ClassVar[str] = "classes_config"
+
+    network: str = option("symmetric", choices=NETWORKS, group="network")
+    timm_name: str = option("", group="network", only_if=("network", ("timm",)))
+    pretrained: bool = option(False, group="network", only_if=("network", NETWORKS[1:7]))
+    freeze: bool = option(False, group="network", expert=True, only_if=("network", NETWORKS[1:7]))
+    width: float = option(1.0, low=0.25, high=4.0, group="network", expert=True,
+                          only_if=("network", ("symmetric",)))  # fmt: skip
+    dropout: float = option(0.2, low=0.0, high=0.8, group="network", expert=True,
+                            only_if=("network", _TRAINED))  # fmt: skip
+    strength: float = option(0.3, low=1e-6, high=1e3, group="network", expert=True,
+                             only_if=("network", ("statistics",)))  # fmt: skip
+    image_px: int = option(96, low=32, high=512, unit="px", group="data")
+    crop_px: int = option(0, low=0, high=4096, unit="px", group="data", expert=True)
+    max_images: int = option(0, low=0, high=600_000, group="data")
+    validation_share: float = option(0.2, low=0.0, high=0.5, group="data")
+    split_by: str = option("group", choices=("group", "random"), group="data", expert=True)
+    fold: int = option(0, low=0, high=5, group="data", expert=True)
+    allow_leak: bool = option(False, group="data", expert=True)
+    score_test: bool = option(False, group="data", expert=True)
+    epochs: int = option(40, low=1, high=1000, group="training")
+    time_limit_s: float = option(0.0, low=0.0, high=1e6, unit="s", group="training")
+    batch_size: int = option(32, low=2, high=1024, group="training", expert=True)
+    optimizer: str = option("adamw", choices=("adamw", "adam", "sgd"), group="training",
+                            expert=True)  # fmt: skip
+    schedule: str = option("one_cycle", choices=("one_cycle", "cosine"), group="training",
+                           expert=True)  # fmt: skip
+    learning_rate: float = option(4e-3, low=1e-6, high=1.0, group="training", expert=True)
+    weight_decay: float = option(0.02, low=0.0, high=1.0, group="training", expert=True)
+    averaging: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
+    patience: int = option(0, low=0, high=200, group="training", expert=True)
+    class_weights: bool = option(True, group="training", expert=True)
+    group_balance: bool = option(False, group="training", expert=True)
+    label_smoothing: float = option(0.02, low=0.0, high=0.4, group="training", expert=True)
+    mixed_precision: bool = option(True, group="training", expert=True)
+    device: str = option("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
+    seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
+    flip: bool = option(True, group="augmentation")
+    rotation: bool = option(True, group="augmentation")
+    scale: float = option(0.12, low=0.0, high=0.6, group="augmentation")
+    shift_px: float = option(6.0, low=0.0, high=100.0, unit="px", group="augmentation")
+    stain: float = option(0.15, low=0.0, high=1.0, group="augmentation")
+    brightness: float = option(0.05, low=0.0, high=0.5, group="augmentation")
+    grey: float = option(0.0, low=0.0, high=1.0, group="augmentation", expert=True)
+    mixup: float = option(0.2, low=0.0, high=2.0, group="augmentation")
+    test_flips: bool = option(True, group="prediction")
+    explain: bool = option(True, group="prediction")
+
+
+LIGHT_IMAGES: Final = 2200
+"""Pictures of the light preset: one in a hundred of the full histopathology set."""
+
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "quick": {"max_images": LIGHT_IMAGES, "epochs": 12, "time_limit_s": 150.0},
+    "standard": {"epochs": 90, "time_limit_s": 540.0},
+    "best": {"epochs": 60, "width": 2.0, "patience": 10},
+}

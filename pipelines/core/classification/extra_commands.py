@@ -1,0 +1,182 @@
+"""What classification tasks add to the command line: `cluster` and `crossvalidate`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines import config as configs
+from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values
+from pipelines.contract import RunReporter, TrainingData
+from pipelines.core.files import write_json
+from pipelines.errors import DatasetNotFoundError
+from pipelines.text import Text, verbatim
+
+if TYPE_CHECKING:
+    from pipelines.core.classification.task import ImageClassification
+
+_SET = Argument("--set", Text("cli.arg.set"), "NAME=VALUE", is_repeated=True)
+_CLUSTER = (
+    Argument("--checkpoint", Text("cli.arg.checkpoint"), "DIR", is_required=True),
+    Argument("--data", Text("cli.arg.data"), "PATH", is_required=True),
+    Argument("--out", Text("cli.arg.output"), "DIR", is_required=True),
+    Argument("--clusters", Text("classes.cli.clusters"), "NUMBER"),
+    JSON,
+)
+_CROSS = (
+    Argument("--data", Text("cli.arg.data"), "PATH", is_required=True),
+    Argument("--out", Text("cli.arg.output"), "DIR", is_required=True),
+    Argument("--preset", Text("cli.arg.preset"), "quick|standard|best"),
+    _SET,
+    JSON,
+)
+
+
+def make_commands(task: ImageClassification) -> tuple[Command, ...]:
+    """Return the commands of a task."""
+    return (
+        Command("cluster", Text("classes.cli.cluster"), _CLUSTER,
+                lambda values, terminal: _cluster(task, values, terminal)),
+        Command("crossvalidate", Text("classes.cli.crossvalidate"), _CROSS,
+                lambda values, terminal: _cross(task, values, terminal)),
+    )  # fmt: skip
+
+
+class QuietRun:
+    """Take reports of a piece of work that no run stands for; progress goes to the terminal."""
+
+    def __init__(self, folder: Path, terminal: Terminal) -> None:
+        self._folder, self._terminal = folder, terminal
+
+    @property
+    def folder(self) -> Path:
+        """Folder that the work may write in."""
+        return self._folder
+
+    def progress(self, done: float, total: float, stage: Text, seconds_left: float | None) -> None:
+        """Show the progress."""
+        self._terminal.progress(done, total, stage, seconds_left)
+
+    def metrics(self, values: Any) -> None:
+        """Keep nothing."""
+
+    def picture(self, name: str, pixels: Any, caption: Text) -> None:
+        """Keep nothing."""
+
+    def note(self, text: Text) -> None:
+        """Say a remark."""
+        self._terminal.say(text)
+
+    def stop_wish(self) -> None:
+        """Nobody can wish anything here; Ctrl-C breaks off."""
+        return None
+
+
+def _path(values: Values) -> Path:
+    path = Path(values["data"]).expanduser()
+    if not path.exists():
+        raise DatasetNotFoundError(Text("jobs.no_such_path", path=values["data"]))
+    return path.resolve()
+
+
+def _record(task: ImageClassification, path: Path) -> Any:
+    from pipelines.contract import DatasetRecord
+
+    found = task.inspect(path, {})
+    return DatasetRecord(
+        dataset_id=found.title, task_id=task.id, title=found.title, root=found.root,
+        files=found.files, items=found.items, options=found.options, owner="", created="",
+    )  # fmt: skip
+
+
+def _cluster(task: ImageClassification, values: Values, terminal: Terminal) -> int:
+    """Embed the pictures by a checkpoint, cluster them, and write map and scores."""
+    from pipelines.core.checkpoints import find_checkpoint, load_card
+    from pipelines.core.classification import embedding
+
+    record = _record(task, _path(values))
+    folder = find_checkpoint(Path(values["checkpoint"]))
+    card = load_card(folder, task_id=task.id)
+    known = {info.name for info in configs.describe(task.config_type)}
+    stored = {n: v for n, v in card.config.items() if n in known}
+    config = configs.parse(task.config_type, {**stored, "explain": False, "test_flips": False})
+    samples = task.open_dataset(record)
+    run: RunReporter = QuietRun(Path(values["out"]), terminal)
+    found = []
+    for done, prediction in enumerate(task.predict(folder, samples, config, run)):
+        found.append(prediction)
+        run.progress(done + 1, len(samples), Text("jobs.stage.predicting"), None)
+    kept = [(p, s) for p, s in zip(found, samples, strict=True) if "features" in p.values]
+    features = np.stack([p.values["features"] for p, _ in kept])
+    labels = np.array([-1 if s.truth is None else s.truth for _, s in kept])
+    groups = np.array([s.group for _, s in kept])
+    number = int(values.get("clusters", max(2, len(task.class_names(record)))))
+    report = embedding.analyse(features, labels, groups, num_clusters=number)
+    out = Path(values["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    _write_map(out / "embedding.csv", [p.item_id for p, _ in kept], labels, groups, report)
+    write_json(out / "clusters.json", report.scores)
+    terminal.table([(verbatim(m), verbatim(_shown(s))) for m, s in report.scores.items()])
+    terminal.result(report.scores)
+    return 0
+
+
+def _shown(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+
+
+def _write_map(path: Path, names: Sequence[str], labels: Any, groups: Any, report: Any) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "group", *report.columns])
+        writer.writerows(zip(names, labels, groups, *report.columns.values(), strict=True))
+
+
+def _cross(task: ImageClassification, values: Values, terminal: Terminal) -> int:
+    """Train once a fold and report mean and spread, the baseline beside the network."""
+    from pipelines.core.classification.splits import NUM_FOLDS
+
+    record = _record(task, _path(values))
+    options: dict[str, Any] = dict(task.presets[values["preset"]]) if "preset" in values else {}
+    for pair in values.get("set", ()):
+        name, has_value, value = pair.partition("=")
+        if not has_value:
+            raise UsageError(Text("cli.not_a_pair", word=pair))
+        options[name.strip()] = value.strip()
+    out = Path(values["out"])
+    scores = []
+    for fold in range(1, NUM_FOLDS + 1):
+        config = configs.parse(task.config_type, {**options, "fold": fold})
+        run = QuietRun(out / f"fold_{fold}", terminal)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        figures = _one_fold(task, record, config, run)
+        scores.append(figures)
+        terminal.say(Text("classes.cli.fold", fold=fold, auc=figures["auc"]))
+    names = scores[0]
+    mean = {n: float(np.nanmean([s[n] for s in scores])) for n in names}
+    spread = {n: float(np.nanstd([s[n] for s in scores], ddof=1)) for n in names}
+    write_json(out / "folds.json", {"folds": scores, "mean": mean, "spread": spread})
+    terminal.say(Text("classes.cli.folds", auc=mean["auc"], spread=spread["auc"]))
+    terminal.result({"folds": scores, "mean": mean, "spread": spread})
+    return 0
+
+
+def _one_fold(
+    task: ImageClassification, record: Any, config: Any, run: QuietRun
+) -> dict[str, float]:
+    from pipelines.contract import ItemStatistics
+
+    split = task.split(record, config)
+    held_out = task.open_dataset(record, split.parts["validation"])
+    data = TrainingData(task.open_dataset(record, split.parts["train"]), held_out)
+    checkpoint = task.train(data, config, run)
+    config = dataclasses.replace(config, explain=False)
+    predictions = task.predict(checkpoint, held_out, config, run)
+    rows = [task.statistics(p, s.truth) for p, s in zip(predictions, held_out, strict=True)]
+    together = ItemStatistics.concatenate(rows)
+    return task.reduce(together, task.best_operating_point(together))

@@ -1,0 +1,220 @@
+"""What stands at a path, with its labels: read once and remembered."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.contract import DatasetRecord, Inspection, Item, Problem, SourceFile
+from pipelines.core.classification.images import (
+    Entry,
+    PictureReader,
+    Pixels,
+    Source,
+    decode_all,
+    open_source,
+)
+from pipelines.core.classification.labels import UNKNOWN, LabelReader, Labels, Options, twice_named
+from pipelines.errors import DataFormatError
+from pipelines.text import Text, verbatim
+
+LOOKED_AT: Final = 3000
+"""Pictures that a report decodes; of more, it looks at as many, evenly spread."""
+_LISTED: Final = 40
+_TINY_PX: Final = 16
+
+
+@dataclass(frozen=True)
+class Index:
+    """Hold the pictures of a source with their labels.
+
+    Attributes:
+        source: Where they lie.
+        labels: What is known of each.
+        reader: Reads them.
+        places: Item id to its number.
+    """
+
+    source: Source
+    labels: Labels
+    reader: PictureReader
+    places: Mapping[str, int]
+
+    def entry(self, item_id: str) -> Entry:
+        """Return where an item's picture lies."""
+        return self.source.entries[self.places[item_id]]
+
+
+def open_index(path: Path, read_labels: LabelReader, options: Options) -> Index:
+    """List the pictures at a path with their labels; remembered while the path stays as it is.
+
+    Raises:
+        DataError: Nothing there can be read.
+    """
+    return _open_index(path, _stamp(path), read_labels, tuple(sorted(options.items())))
+
+
+@functools.lru_cache(maxsize=8)
+def _open_index(
+    path: Path, stamp: object, read_labels: LabelReader, options: tuple[tuple[str, str], ...]
+) -> Index:
+    del stamp  # part of the key alone
+    source = open_source(path)
+    labels = read_labels(source, dict(options))
+    places = {entry.name: index for index, entry in enumerate(source.entries)}
+    return Index(source, labels, PictureReader(source.path), places)
+
+
+def _stamp(path: Path) -> object:
+    """Return what changes when a file is added, taken away or replaced."""
+    if not path.exists():
+        return None
+    state = path.stat()
+    if not path.is_dir():
+        return state.st_size, state.st_mtime_ns
+    folders = [path, *(p for p in path.glob("*") if p.is_dir())]
+    folders += [p for p in path.glob("*/*") if p.is_dir()]
+    tables = [*path.glob("*.csv"), *path.glob("*/*.csv")]
+    return tuple(sorted((str(p), p.stat().st_mtime_ns) for p in (*folders, *tables)))
+
+
+def source_path(record: DatasetRecord) -> Path:
+    """Return the zip, folder or file that a record was made from."""
+    return record.root / record.files[0].path
+
+
+# --- report -------------------------------------------------------------------------------------
+
+
+def inspect_index(index: Index, path: Path, options: Options) -> Inspection:
+    """Report what was found: numbers, classes, groups, sizes, colours, and what is wrong."""
+    labels, entries = index.labels, index.source.entries
+    look = look_at(index)
+    problems = [
+        *labels.problems,
+        *twice_named(entries, labels),
+        *(Problem("warning", text, name) for name, text in index.source.refusals[:_LISTED]),
+        *look.problems,
+    ]
+    items = tuple(
+        Item(entry.name, tag.group or entry.name, tag.label != UNKNOWN)
+        for entry, tag in zip(entries, labels.tags, strict=True)
+    )
+    is_folder = path.is_dir()
+    file = SourceFile(
+        path="." if is_folder else path.name,
+        role="pictures",
+        num_bytes=sum(e.num_bytes for e in entries) if is_folder else path.stat().st_size,
+        sha256=fingerprint(entries),
+    )
+    return Inspection(
+        title=path.stem if not is_folder else path.name,
+        root=path if is_folder else path.parent,
+        files=(file,),
+        items=items,
+        options={**options, "classes": ",".join(labels.classes), "layout": labels.layout},
+        facts=_facts(index, look),
+        problems=tuple(problems),
+    )
+
+
+def fingerprint(entries: Sequence[Entry]) -> str:
+    """Return one hash over names, sizes and checksums, without reading any picture."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(f"{entry.name}\n{entry.num_bytes} {entry.crc}\n".encode())
+    return f"index:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """Hold what decoding some pictures showed.
+
+    Attributes:
+        num: Pictures looked at.
+        sizes: (height, width) to number.
+        colours: `(N, 3)` mean red, green, blue in [0, 255].
+        problems: Broken, tiny, constant and colourless pictures.
+    """
+
+    num: int
+    sizes: Mapping[tuple[int, int], int]
+    colours: Any
+    problems: tuple[Problem, ...]
+
+
+def look_at(index: Index) -> Look:
+    """Decode pictures in parallel and say what is wrong with which."""
+    entries = index.source.entries
+    step = max(1, -(-len(entries) // LOOKED_AT))
+    some = entries[::step]
+    sizes: Counter[tuple[int, int]] = Counter()
+    colours: list[Any] = []
+    problems: list[Problem] = []
+    grey: list[str] = []
+    for entry, pixels in zip(some, decode_all(index.reader, some), strict=True):
+        if isinstance(pixels, DataFormatError):
+            problems.append(Problem("warning", pixels.text, entry.name))
+            continue
+        sizes[(pixels.shape[0], pixels.shape[1])] += 1
+        small = pixels[::4, ::4]
+        colours.append(small.reshape(-1, 3).mean(axis=0))
+        if wrong := _what_is_wrong(small, pixels.shape):
+            problems.append(Problem("warning", Text(wrong, file=entry.name), entry.name))
+        elif _is_grey(small):
+            grey.append(entry.name)
+    if grey and len(grey) < len(some) / 2:
+        problems += [Problem("warning", Text("classes.colourless", file=n), n) for n in grey]
+    return Look(len(some), sizes, np.array(colours).reshape(-1, 3), _shortened(problems))
+
+
+def _what_is_wrong(small: Pixels, shape: tuple[int, ...]) -> str:
+    if min(shape[:2]) < _TINY_PX:
+        return "classes.tiny"
+    return "classes.constant" if int(small.max()) - int(small.min()) < 2 else ""
+
+
+def _is_grey(small: Pixels) -> bool:
+    signed = small.astype(np.int16)
+    return int((signed.max(axis=2) - signed.min(axis=2)).max()) <= 2
+
+
+def _shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    if len(problems) <= _LISTED:
+        return tuple(problems)
+    rest = Problem("warning", Text("classes.more_problems", n=len(problems) - _LISTED))
+    return (*problems[:_LISTED], rest)
+
+
+def _facts(index: Index, look: Look) -> tuple[tuple[Text, Any], ...]:
+    labels = index.labels
+    counts = Counter(tag.label for tag in labels.tags)
+    groups = {tag.group for tag in labels.tags if tag.group}
+    facts: list[tuple[Text, Any]] = [
+        (Text("classes.fact.pictures"), len(labels.tags)),
+        (Text("classes.fact.labelled"), len(labels.tags) - counts[UNKNOWN]),
+    ]
+    facts += [
+        (Text("classes.fact.of_class", name=name), counts[i])
+        for i, name in enumerate(labels.classes)
+    ]
+    facts.append((Text("classes.fact.groups"), len(groups) or Text("classes.fact.unknown")))
+    if look.sizes:
+        (height, width), most = Counter(look.sizes).most_common(1)[0]
+        facts.append((Text("classes.fact.size"), verbatim(f"{height} x {width} px")))
+        if most < look.num:
+            facts.append((Text("classes.fact.other_sizes"), look.num - most))
+        mean = look.colours.mean(axis=0)
+        spread = look.colours.std(axis=0)
+        facts.append((Text("classes.fact.colour"), verbatim(
+            ", ".join(f"{m:.0f} ± {s:.0f}" for m, s in zip(mean, spread, strict=True))
+        )))  # fmt: skip
+    facts.append((Text("classes.fact.looked_at"), look.num))
+    return tuple(facts)

@@ -1,0 +1,256 @@
+"""Labels, groups and parts of pictures, from tables and folder names; and what is wrong with them.
+
+A task says how its layout is read (`LabelReader`); the pieces that several layouts share are here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Final
+
+from pipelines.contract import Part, Problem
+from pipelines.core.classification.images import Entry, Source, stem_of
+from pipelines.errors import DataFormatError
+from pipelines.text import Text
+
+UNKNOWN: Final = -1
+"""Class index of a picture without a label."""
+
+Options = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Hold what is known of one picture.
+
+    Attributes:
+        label: Class index, or `UNKNOWN`.
+        group: What must not be split, or "" when nothing is known.
+        part: Part that the layout itself puts it into, or "" for the split to decide.
+    """
+
+    label: int = UNKNOWN
+    group: str = ""
+    part: Part | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Hold the tags of a source's pictures.
+
+    Attributes:
+        classes: Names of the classes in the order of their indices; of two, the second is the
+            positive one.
+        tags: One a picture, in the order of the source.
+        layout: Name of the layout that was found.
+        problems: What is wrong, one sentence each.
+    """
+
+    classes: tuple[str, ...]
+    tags: tuple[Tag, ...]
+    layout: str
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether it is known what belongs together."""
+        return any(tag.group for tag in self.tags)
+
+
+LabelReader = Callable[[Source, Options], Labels]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold the rows of a CSV file by its column names.
+
+    Attributes:
+        name: File name.
+        columns: Column names.
+        rows: One mapping a row.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...] = field(repr=False)
+
+
+def parse_table(text: str, name: str) -> Table:
+    """Read a CSV file with a header line; comma, semicolon or tab separated.
+
+    Raises:
+        DataFormatError: It has no header or no row.
+    """
+    head = text[:2000].splitlines()[:1]
+    delimiter = max(",;\t", key=head[0].count) if head else ","
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = tuple({k: (v or "").strip() for k, v in row.items() if k} for row in reader)
+    except csv.Error as error:
+        raise DataFormatError(Text("classes.table_broken", file=name)) from error
+    columns = tuple((c or "").strip() for c in reader.fieldnames or ())
+    if not rows or not any(columns):
+        raise DataFormatError(Text("classes.table_empty", file=name))
+    return Table(name, columns, rows)
+
+
+def column_like(table: Table, wanted: Sequence[str]) -> str | None:
+    """Return the column whose name is one of `wanted`, whatever its case, in that order."""
+    by_name = {c.casefold(): c for c in table.columns}
+    return next((by_name[w.casefold()] for w in wanted if w.casefold() in by_name), None)
+
+
+def values_by_id(table: Table, key: str, value: str) -> tuple[dict[str, str], list[Problem]]:
+    """Read a column by id (file name without folder and ending).
+
+    Returns:
+        Id to value, and a problem for ids that stand twice: an error when their values differ.
+    """
+    found: dict[str, str] = {}
+    twice: Counter[str] = Counter()
+    contradictory: list[str] = []
+    for row in table.rows:
+        name = stem_of(row[key].replace("\\", "/"))
+        if name in found:
+            twice[name] += 1
+            if found[name] != row[value]:
+                contradictory.append(name)
+        found[name] = row[value]
+    if contradictory:
+        text = Text("classes.contradictory_ids", file=table.name, ids=contradictory[:3],
+                    n=len(contradictory))  # fmt: skip
+        return found, [Problem("error", text, table.name)]
+    if twice:
+        text = Text("classes.duplicate_ids", file=table.name, ids=list(twice)[:3], n=len(twice))
+        return found, [Problem("warning", text, table.name)]
+    return found, []
+
+
+def binary_labels(
+    values: Mapping[str, str], allowed: Mapping[str, int], table: str
+) -> tuple[dict[str, int], list[Problem]]:
+    """Turn written labels into class indices; an empty one is a missing label.
+
+    Returns:
+        Id to index, and an error that names the first values that are not allowed.
+    """
+    found = {i: allowed[v.casefold()] for i, v in values.items() if v.casefold() in allowed}
+    strange = {i: v for i, v in values.items() if v and v.casefold() not in allowed}
+    if not strange:
+        return found, []
+    name, value = next(iter(strange.items()))
+    text = Text("classes.strange_label", file=table, id=name, value=value,
+                allowed=", ".join(allowed), n=len(strange))  # fmt: skip
+    return found, [Problem("error", text, table)]
+
+
+def match_ids(entries: Sequence[Entry], known: Mapping[str, object], table: str) -> list[Problem]:
+    """Compare the ids of a table with the pictures that it should describe.
+
+    An error when not one fits; warnings with counts and examples else.
+    """
+    stems = {stem_of(e.name) for e in entries}
+    absent = [i for i in known if i not in stems]
+    bare = [i for i in stems if i not in known]
+    if known and len(absent) == len(known):
+        text = Text("classes.other_ids", file=table, example=absent[0],
+                    picture=next(iter(stems), "-"))  # fmt: skip
+        return [Problem("error", text, table)]
+    problems = []
+    if absent:
+        text = Text("classes.ids_without_picture", file=table, ids=sorted(absent)[:3],
+                    n=len(absent))  # fmt: skip
+        problems.append(Problem("warning", text, table))
+    if bare:
+        text = Text("classes.missing_labels", file=table, ids=sorted(bare)[:3], n=len(bare))
+        problems.append(Problem("warning", text, table))
+    return problems
+
+
+def twice_named(entries: Sequence[Entry], labels: Labels) -> list[Problem]:
+    """Name ids that stand in several places, such as once in training and once in testing."""
+    places: dict[str, list[str]] = {}
+    for entry in entries:
+        places.setdefault(stem_of(entry.name), []).append(entry.name)
+    doubled = {i: p for i, p in places.items() if len(p) > 1}
+    if not doubled or labels.layout == "folders":  # numbered files in class folders are usual
+        return []
+    name, (first, second, *_) = next(iter(doubled.items()))
+    text = Text("classes.id_twice", id=name, first=first, second=second, n=len(doubled))
+    return [Problem("warning", text)]
+
+
+def folder_labels(source: Source) -> Labels:
+    """Take the folder of each picture as its class, below the deepest folder that all share.
+
+    Folders named train, validation (val) or test above the class folders give the part.
+    """
+    paths = [PurePosixPath(e.name).parts for e in source.entries]
+    depth = _shared_depth(paths)
+    parts, rests = zip(*(_take_part(p[depth:-1]) for p in paths), strict=True)
+    classes = class_order(r[0] for r in rests if r)
+    if len(classes) < 1:
+        return Labels((), tuple(Tag() for _ in paths), "plain")
+    index = {name: i for i, name in enumerate(classes)}
+    tags = tuple(
+        Tag(index[r[0]] if r else UNKNOWN, "/".join(r[1:]), part)
+        for r, part in zip(rests, parts, strict=True)
+    )
+    return Labels(classes, tags, "folders")
+
+
+_PARTS: Final[Mapping[str, Part]] = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def part_named(name: str) -> Part | None:
+    """Return the part that a word such as "val" means, or None."""
+    return _PARTS.get(name.casefold())
+
+
+def _take_part(parts: tuple[str, ...]) -> tuple[Part | None, tuple[str, ...]]:
+    if parts and part_named(parts[0]) is not None:
+        return part_named(parts[0]), parts[1:]
+    return None, parts
+
+
+def _shared_depth(paths: Sequence[tuple[str, ...]]) -> int:
+    depth = 0
+    while all(len(p) > depth + 1 for p in paths) and len({p[depth] for p in paths}) == 1:
+        depth += 1
+    return depth
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct names, healthy ones first, so that the other is the positive class."""
+    return tuple(sorted({name for name in names if name}, key=_class_key))
+
+
+def _class_key(name: str) -> tuple[int, str]:
+    """Order classes so that the healthy one comes first and the other is the positive one."""
+    first = {"0", "normal", "healthy", "negative", "hem", "benign", "control", "no"}
+    return (0 if name.casefold() in first else 1, name.casefold())
+
+
+def table_labels(
+    source: Source, table: Table, *, key: str, label: str, group: str | None, part: str | None
+) -> Labels:
+    """Read class, group and part of each picture from columns of a table."""
+    values, problems = values_by_id(table, key, label)
+    problems += match_ids(source.entries, values, table.name)
+    classes = class_order(values.values())
+    index = {name: i for i, name in enumerate(classes)}
+    groups = values_by_id(table, key, group)[0] if group else {}
+    parts = values_by_id(table, key, part)[0] if part else {}
+    tags = tuple(
+        Tag(index.get(values.get(i, ""), UNKNOWN), groups.get(i, ""), part_named(parts.get(i, "")))
+        for i in (stem_of(e.name) for e in source.entries)
+    )
+    return Labels(classes, tags, "table", tuple(problems))

@@ -1,0 +1,190 @@
+"""Apply a checkpoint to pictures: probabilities, features, and where the network looked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.core.checkpoints import CheckpointCard, find_checkpoint, load_card, load_weights
+from pipelines.core.classification import baseline
+from pipelines.core.classification.augment import ColourScale
+from pipelines.core.classification.images import Pixels, fit_square
+from pipelines.core.classification.networks import (
+    Classifier,
+    NetworkPlan,
+    build_network,
+    grad_cam,
+    symmetries,
+)
+from pipelines.core.device import autocast, choose_device
+from pipelines.errors import CheckpointMismatchError
+from pipelines.text import Text
+
+Array = NDArray[Any]
+BATCH: Final = 64
+NEAREST: Final = 6
+TRAIN_FEATURES: Final = "train_features.npz"
+MOST_REMEMBERED: Final = 5000
+"""Training pictures whose features stand beside a checkpoint, to find the most similar ones."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold what a model says of a batch.
+
+    Attributes:
+        probabilities: `(B, C)` float64, rows summing to 1.
+        features: `(B, D)` float32.
+        cams: `(B, h, w)` float32 in [0, 1], or None where nothing can be shown.
+    """
+
+    probabilities: Array
+    features: Array
+    cams: Array | None
+
+
+class Model:
+    """Hold a loaded checkpoint, whatever its kind."""
+
+    def __init__(self, folder: Path, task_id: str, device: str) -> None:
+        self.folder = find_checkpoint(folder)
+        self.card: CheckpointCard = load_card(folder, task_id=task_id)
+        self.classes = tuple(self.card.extra["classes"])
+        self.image_px = int(self.card.config["image_px"])
+        self.crop_px = int(self.card.config["crop_px"])
+        weights = load_weights(folder, task_id=task_id)
+        self._statistics: baseline.LinearModel | None = None
+        if self.card.architecture["kind"] == "statistics":
+            self._statistics = baseline.from_weights(weights)
+        else:
+            self._load_network(weights, device)
+
+    def _load_network(self, weights: dict[str, Tensor], device: str) -> None:
+        names = NetworkPlan.__dataclass_fields__
+        stored = {n: v for n, v in self.card.architecture.items() if n in names}
+        self._network, _ = build_network(NetworkPlan(**stored))
+        try:
+            self._network.load_state_dict(weights)
+        except RuntimeError as error:
+            text = Text("classes.weights_do_not_fit", folder=str(self.folder))
+            raise CheckpointMismatchError(text) from error
+        self._device = choose_device(cast("Any", device))
+        self._network.eval().to(self._device)
+        extra = self.card.extra
+        self._scale = ColourScale(
+            cast("Any", tuple(extra["colour_mean"])), cast("Any", tuple(extra["colour_spread"]))
+        )
+
+    @property
+    def network(self) -> Classifier:
+        """The network; only there for checkpoints of networks."""
+        return self._network
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """Bring a picture to the size that the model reads."""
+        return fit_square(pixels, self.image_px, self.crop_px)
+
+    def answer(self, pictures: Sequence[Pixels], *, has_flips: bool, has_cams: bool) -> Answer:
+        """Classify pictures.
+
+        Args:
+            pictures: Each `(H, W, 3)` uint8 of any size.
+            has_flips: Whether the eight turned and mirrored copies are averaged; it changes nothing
+                for the symmetric network, which is then asked once.
+            has_cams: Whether to show where the network looked.
+        """
+        if self._statistics is not None:
+            features = np.stack([baseline.features_of(self.prepare(p)) for p in pictures])
+            return Answer(self._statistics.probabilities(features), features, None)
+        batch = np.stack([self.prepare(p) for p in pictures])
+        x = torch.from_numpy(self._scale.apply(batch)).to(self._device)
+        return self._answer(x, has_flips=has_flips, has_cams=has_cams)
+
+    @torch.no_grad()
+    def _answer(self, x: Tensor, *, has_flips: bool, has_cams: bool) -> Answer:
+        net = self._network
+        is_symmetric = self.card.architecture["name"] == "symmetric"
+        copies = symmetries(x) if has_flips and not is_symmetric else [x]
+        with autocast(self._device):
+            features = net.embed(net.maps(copies[0]))
+            odds = [net.classify(features).float().softmax(1)]
+            odds += [net(copy.contiguous()).float().softmax(1) for copy in copies[1:]]
+            cams = grad_cam(net, x).cpu().numpy() if has_cams else None
+        mean = torch.stack(odds).mean(0).double()
+        probabilities = (mean / mean.sum(1, keepdim=True)).cpu().numpy()
+        return Answer(probabilities, features.float().cpu().numpy(), cams)
+
+
+def answers(
+    model: Model, pictures: Iterator[Pixels | Exception], *, has_flips: bool, has_cams: bool
+) -> Iterator[tuple[Answer, int] | None]:
+    """Classify a stream in batches, in its order.
+
+    Returns:
+        An answer with the place inside it for each picture; None for one that could not be read.
+    """
+    batch: list[Pixels | None] = []
+    for pixels in pictures:
+        batch.append(None if isinstance(pixels, Exception) else pixels)
+        if len(batch) == BATCH:
+            yield from _answers_of(model, batch, has_flips=has_flips, has_cams=has_cams)
+            batch = []
+    if batch:
+        yield from _answers_of(model, batch, has_flips=has_flips, has_cams=has_cams)
+
+
+def _answers_of(
+    model: Model, batch: Sequence[Pixels | None], *, has_flips: bool, has_cams: bool
+) -> Iterator[tuple[Answer, int] | None]:
+    readable = [p for p in batch if p is not None]
+    answer = model.answer(readable, has_flips=has_flips, has_cams=has_cams) if readable else None
+    place = 0
+    for pixels in batch:
+        if pixels is None or answer is None:
+            yield None
+            continue
+        yield answer, place
+        place += 1
+
+
+class Memory:
+    """Find the training pictures that resemble a picture most, in the model's own features."""
+
+    def __init__(self, ids: Array, features: Array) -> None:
+        self.ids = ids
+        self._mean = features.mean(0)
+        self._spread = features.std(0) + 1e-6
+        self._known = self._unit(features)
+
+    @classmethod
+    def load(cls, folder: Path) -> Memory | None:
+        """Read the features that stand beside a checkpoint, or None."""
+        file = folder / TRAIN_FEATURES
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as data:
+            return cls(data["ids"], data["features"].astype(np.float32))
+
+    def nearest(self, features: Array, count: int = NEAREST) -> Array:
+        """Return `(B, count)` item ids, the most similar first (cosine of scaled features)."""
+        likeness = self._unit(features) @ self._known.T
+        return np.asarray(self.ids[np.argsort(-likeness, axis=1)[:, :count]])
+
+    def _unit(self, features: Array) -> Array:
+        scaled = (features - self._mean) / self._spread
+        norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+        return cast("Array", scaled / np.maximum(norm, 1e-6))
+
+
+def remember(folder: Path, ids: Sequence[str], features: Array) -> None:
+    """Write the features of training pictures beside a checkpoint."""
+    np.savez_compressed(
+        folder / TRAIN_FEATURES, ids=np.asarray(ids, np.str_), features=features.astype(np.float16)
+    )

@@ -1,0 +1,332 @@
+"""The task that all classifications share; a folder below `tasks` adds its data and its words."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipelines.commands import Command
+from pipelines.contract import (
+    Array,
+    DatasetRecord,
+    Inspection,
+    ItemStatistics,
+    MetricInfo,
+    OperatingPoint,
+    Panel,
+    Part,
+    Prediction,
+    RunReporter,
+    Sample,
+    SplitManifest,
+    Task,
+    TrainingData,
+    Truth,
+)
+from pipelines.core.classification import files, leakage, splits, statistics
+from pipelines.core.classification.config import PRESETS, ClassificationConfig
+from pipelines.core.classification.images import LazyPicture, Source, stem_of
+from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
+from pipelines.core.classification.labels import (
+    UNKNOWN,
+    Labels,
+    Options,
+    column_like,
+    parse_table,
+    values_by_id,
+)
+from pipelines.errors import ConfigError, DataFormatError
+from pipelines.text import Text
+
+METRICS = (
+    MetricInfo("auc", True, 0.0, 1.0, is_main=True, texts="classes_metrics"),
+    MetricInfo("accuracy", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("balanced_accuracy", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("weighted_f1", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("sensitivity", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("specificity", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("ece", False, 0.0, 1.0, texts="classes_metrics"),
+)
+_THRESHOLDS = np.round(np.linspace(0.01, 0.99, 99), 2)
+_NEAR_CHECKED = 6000
+"""Pictures up to which a split looks for near copies at once; of more, the data page does."""
+
+
+class ImageClassification(Task):
+    """Classify small pictures.
+
+    Attributes:
+        has_centre: Whether the label speaks of the centre of the picture.
+        border: What stands outside of a picture that is moved: "mirror" or "black".
+        centre_px: Side of the box that the label speaks of, 0 for the whole picture.
+    """
+
+    config_type: ClassVar[type[ClassificationConfig]] = ClassificationConfig
+    metrics = METRICS
+    presets = PRESETS
+    has_centre: ClassVar[bool] = False
+    border: ClassVar[str] = "mirror"
+    centre_px: ClassVar[int] = 0
+
+    @abstractmethod
+    def read_labels(self, source: Source, options: Options) -> Labels:
+        """Read classes, groups and parts of the pictures of a source."""
+
+    # data
+
+    def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
+        """Report what stands at a path."""
+        index = self.open(source, options)
+        return inspect_index(index, source, options)
+
+    def open(self, path: Path, options: Mapping[str, str]) -> Index:
+        """List the pictures at a path with their labels."""
+        return open_index(path, self.read_labels, _kept(options))
+
+    def index_of(self, record: DatasetRecord) -> Index:
+        """List the pictures of a data set with their labels."""
+        return self.open(source_path(record), record.options)
+
+    def open_dataset(
+        self, record: DatasetRecord, item_ids: Sequence[str] | None = None
+    ) -> Sequence[Sample]:
+        """Open items; a picture is decoded when somebody looks at it."""
+        index = self.index_of(record)
+        names = list(index.places) if item_ids is None else list(item_ids)
+        missing = [n for n in names if n not in index.places]
+        if missing:
+            raise DataFormatError(Text("classes.items_gone", ids=missing[:3], n=len(missing)))
+        return SampleList(index, names)
+
+    def split(self, record: DatasetRecord, config: ClassificationConfig) -> SplitManifest:
+        """Divide the labelled pictures; one that leaks is refused unless it was asked for.
+
+        Raises:
+            ConfigError: A leak that nobody allowed, or a validation part without items.
+        """
+        index = self.index_of(record)
+        parts = self.split_parts(index, config)
+        report = leak_report(index, parts)
+        method = f"{config.split_by} share={config.validation_share:g} fold={config.fold}"
+        if not report.is_clean:
+            if not config.allow_leak:
+                found = report.sentences()[0]
+                raise ConfigError(Text("classes.leak_refused", found=found))
+            method += f" LEAK={sum(leak.kind != 'two_names' for leak in report.leaks)}"
+        if not index.labels.has_groups:
+            method += " groups-unknown"
+        return splits.manifest(record, method, config.seed, parts)
+
+    def split_parts(self, index: Index, config: ClassificationConfig) -> dict[Part, list[str]]:
+        """Return the parts: as the layout gives them, else drawn."""
+        tags, names = index.labels.tags, [e.name for e in index.source.entries]
+        rows = splits.labelled_rows(index.labels)
+        given: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
+        for i in rows:
+            if (part := tags[i].part) is not None:
+                given[part].append(names[i])
+        free = self._free_rows(index, given, rows)
+        copies = leakage.exact_copies(index.source.entries, index.reader)
+        groups = splits.joined_groups([t.group for t in tags], names, copies)
+        pictures = splits.Divisible(
+            tuple(names[i] for i in free), np.array([tags[i].label for i in free], np.int64),
+            tuple(groups[i] for i in free),
+        )  # fmt: skip
+        pictures = splits.choose_some(pictures, config.max_images, config.seed)
+        train, validation = splits.divide(pictures, config)
+        if given["validation"]:
+            train, validation = train + validation, given["validation"]
+        test = given["test"] if config.score_test else []
+        return {"train": train, "validation": validation, "test": test}
+
+    @staticmethod
+    def _free_rows(
+        index: Index, given: Mapping[Part, Sequence[str]], rows: Sequence[int]
+    ) -> list[int]:
+        """List the pictures that the split divides: those for training, and without a part."""
+        tags = index.labels.tags
+        return [i for i in rows if tags[i].part in (None, "train")]
+
+    def default_items(self, record: DatasetRecord) -> Sequence[str]:
+        """List what a prediction is of: the test part of a known layout, else everything."""
+        index = self.index_of(record)
+        names = [
+            e.name
+            for e, tag in zip(index.source.entries, index.labels.tags, strict=True)
+            if tag.part == "test" and tag.label == UNKNOWN
+        ]
+        return names or list(index.places)
+
+    # work
+
+    def train(self, data: TrainingData, config: ClassificationConfig, run: RunReporter) -> Path:
+        """Train and return the checkpoint folder."""
+        from pipelines.core.classification.work import train
+
+        return train(self, data, config, run)
+
+    def predict(
+        self,
+        checkpoint: Path,
+        samples: Sequence[Sample],
+        config: ClassificationConfig,
+        run: RunReporter,
+    ) -> Iterator[Prediction]:
+        """Predict items in the order given, decoded in parallel, memory bounded."""
+        from pipelines.core.classification.work import predict
+
+        return predict(self, checkpoint, samples, config, run)
+
+    def write_predictions(
+        self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
+    ) -> Iterator[Prediction]:
+        """Write `predictions.csv`, and what the pages need of each item."""
+        yield from files.write(predictions, self.class_names(record), folder)
+
+    def class_names(self, record: DatasetRecord) -> tuple[str, ...]:
+        """Return the names of the classes of a data set."""
+        return self.index_of(record).labels.classes
+
+    def open_predictions(self, folder: Path) -> Mapping[str, Prediction]:
+        """Open a prediction folder or a CSV of probabilities."""
+        return files.read(folder)
+
+    def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
+        """Open labels for items: of a CSV, or of a data set, matched by path or by file name."""
+        labels = self._truths_of(source)
+        by_stem = {stem_of(name): label for name, label in labels.items()}
+        found = {i: labels.get(i, by_stem.get(stem_of(i), UNKNOWN)) for i in item_ids}
+        truths = {i: label for i, label in found.items() if label != UNKNOWN}
+        if source.suffix.lower() == ".csv":
+            files.refuse_gaps(labels, item_ids, source.name)
+        if not truths:
+            example = next(iter(labels), "-")
+            raise DataFormatError(
+                Text("classes.other_ids", file=source.name, example=example,
+                     picture=item_ids[0] if item_ids else "-")
+            )  # fmt: skip
+        return truths
+
+    def _truths_of(self, source: Path) -> dict[str, int]:
+        if source.suffix.lower() == ".csv":
+            return self.truths_of_table(source)
+        index = self.open(source, {})
+        return {
+            e.name: tag.label
+            for e, tag in zip(index.source.entries, index.labels.tags, strict=True)
+            if tag.label != UNKNOWN
+        }
+
+    def truths_of_table(self, path: Path) -> dict[str, int]:
+        """Read a CSV of labels by the usual names of its columns."""
+        table = parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path.name)
+        key = column_like(table, ("id", "new_names", "file", "image", "filename", "name"))
+        label = column_like(table, ("label", "labels", "class", "target", "truth"))
+        if key is None or label is None:
+            raise DataFormatError(
+                Text("classes.no_columns", file=path.name, columns=", ".join(table.columns))
+            )
+        values, problems = values_by_id(table, key, label)
+        for problem in problems:
+            if problem.severity == "error":
+                raise DataFormatError(problem.text)
+        return self.label_numbers(values, path.name)
+
+    @abstractmethod
+    def label_numbers(self, values: Mapping[str, str], table: str) -> dict[str, int]:
+        """Turn written labels into class indices.
+
+        Raises:
+            DataFormatError: A label that is not one of the task's.
+        """
+
+    # scores
+
+    def statistics(self, prediction: Prediction, truth: Truth) -> ItemStatistics:
+        """Keep truth and probabilities of one item."""
+        return statistics.make_rows(
+            [prediction.item_id], [prediction.group], np.array([truth]),
+            prediction.values["probabilities"][None],
+        )  # fmt: skip
+
+    def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
+        """Compute every figure at a threshold."""
+        return statistics.score_rows(rows, operating_point.threshold)
+
+    def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
+        """List the thresholds that a slider offers."""
+        return {"threshold": _THRESHOLDS}
+
+    def best_operating_point(self, rows: ItemStatistics) -> OperatingPoint:
+        """Return Youden's threshold: best sum of sensitivity and specificity.
+
+        The area under the ROC curve, the main figure, is the same at every threshold.
+        """
+        return OperatingPoint({"threshold": statistics.best_threshold(rows)}, source="scored")
+
+    def panels(self) -> Sequence[Panel]:
+        """List what the steps of the page offer."""
+        from pipelines.core.classification.panels import make_panels
+
+        return make_panels(self)
+
+    def estimate_seconds(self, config: ClassificationConfig, device: str) -> float:
+        """Estimate the duration of a training from the pictures that it goes through."""
+        from pipelines.core.classification.work import estimate_seconds
+
+        return estimate_seconds(config, device)
+
+    def commands(self) -> Sequence[Command]:
+        """Add `cluster` and `crossvalidate`."""
+        from pipelines.core.classification.extra_commands import make_commands
+
+        return make_commands(self)
+
+
+class SampleList(Sequence[Sample]):
+    """Make samples when they are asked for, so that a list of 220,025 costs nothing."""
+
+    def __init__(self, index: Index, names: Sequence[str]) -> None:
+        self._index, self._names = index, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, place: Any) -> Any:  # int to Sample, slice to list, as a sequence does
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        name = self._names[place]
+        number = self._index.places[name]
+        tag = self._index.labels.tags[number]
+        return Sample(
+            item_id=name,
+            group=tag.group or name,
+            image=LazyPicture(self._index.reader, self._index.source.entries[number]),
+            truth=None if tag.label == UNKNOWN else tag.label,
+            meta={"file": name, "classes": self._index.labels.classes},
+        )
+
+
+def leak_report(
+    index: Index, parts: Mapping[Part, Sequence[str]], hashes: Mapping[int, int] | None = None
+) -> leakage.LeakReport:
+    """Look for what stands in two parts of a split."""
+    part_of = {name: part for part, names in parts.items() for name in names}
+    entries = index.source.entries
+    placed = leakage.Placed(
+        entries,
+        [part_of.get(e.name, "") for e in entries],
+        [tag.group for tag in index.labels.tags],
+        index.labels.has_groups,
+        index.labels.layout != "folders",
+    )
+    return leakage.find_leaks(placed, index.reader, hashes)
+
+
+def _kept(options: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what the inspection itself wrote into the options."""
+    return {n: v for n, v in options.items() if n not in ("classes", "layout")}

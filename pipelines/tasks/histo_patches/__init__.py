@@ -1,0 +1,88 @@
+"""Tumour in the centre of histopathology patches (PatchCamelyon, Kaggle's challenge of 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipelines.contract import DatasetRecord, Prediction, Sample
+from pipelines.core.classification import files
+from pipelines.core.classification.config import ClassificationConfig
+from pipelines.core.classification.images import Source, stem_of
+from pipelines.core.classification.labels import Labels, Options
+from pipelines.core.classification.task import ImageClassification
+from pipelines.errors import DataFormatError
+from pipelines.tasks.histo_patches import data, fake
+
+
+@dataclass(frozen=True)
+class Config(ClassificationConfig):
+    """The shared options; their defaults are made for these patches."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Nothing has to be chosen: ids, labels and parts stand in the files."""
+
+    texts: ClassVar[str] = "histo_data"
+
+
+class HistoPatches(ImageClassification):
+    """Tell patches with tumour in the central 32 x 32 px from those without."""
+
+    id = "histo_patches"
+    texts = "histo"
+    icon = "biotech"
+    config_type = Config
+    data_options = DataOptions
+    demo_checkpoint = "demo"
+    has_centre = True
+    centre_px = 32
+
+    def read_labels(self, source: Source, options: Options) -> Labels:
+        """Read Kaggle's table of labels, or folders 0 and 1."""
+        return data.read_labels(source, options)
+
+    def label_numbers(self, values: Mapping[str, str], table: str) -> dict[str, int]:
+        """Turn "0" and "1" into class indices."""
+        found, problems = data.numbers_of(values, table)
+        if problems:
+            raise DataFormatError(problems[0].text)
+        return found
+
+    def write_predictions(
+        self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
+    ) -> Iterator[Prediction]:
+        """Write `submission.csv` beside the shared files, in the order of the sample submission."""
+        odds: dict[str, float] = {}
+        for prediction in super().write_predictions(predictions, record, folder):
+            odds[stem_of(prediction.item_id)] = float(prediction.values["probabilities"][1])
+            yield prediction
+        if odds:
+            wanted = data.sample_ids(self.index_of(record).source)
+            is_fitting = len(wanted) == len(odds) and all(i in odds for i in wanted)
+            order = wanted if is_fitting else list(odds)
+            files.write_submission(folder / files.SUBMISSION, odds, order)
+
+    def class_names(self, record: DatasetRecord) -> tuple[str, ...]:
+        """The classes are known without labels too."""
+        return data.CLASSES
+
+    def write_builtin_sample(self, folder: Path) -> None:
+        """Write generated patches in Kaggle's layout."""
+        fake.write_sample(folder)
+
+    def fake_samples(self, count: int, seed: int) -> list[Sample]:
+        """Generate labelled patches."""
+        pictures, labels = fake.make_patches(count, np.random.default_rng(seed))
+        return [
+            Sample(f"patch-{i:04d}", f"patch-{i:04d}", p, int(y), {"classes": data.CLASSES})
+            for i, (p, y) in enumerate(zip(pictures, labels, strict=True))
+        ]
+
+
+TASK = HistoPatches()

@@ -1,0 +1,112 @@
+"""Any pictures in class folders, or pictures with a table: what a class brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipelines.config import option
+from pipelines.contract import Sample
+from pipelines.core.classification.config import ClassificationConfig
+from pipelines.core.classification.images import Source
+from pipelines.core.classification.labels import (
+    Labels,
+    Options,
+    Tag,
+    column_like,
+    folder_labels,
+    parse_table,
+    table_labels,
+)
+from pipelines.core.classification.task import ImageClassification
+from pipelines.errors import DataFormatError
+from pipelines.tasks.own_images import fake
+from pipelines.text import Text
+
+
+@dataclass(frozen=True)
+class Config(ClassificationConfig):
+    """The shared options."""
+
+    image_px: int = option(128, low=32, high=512, unit="px", group="data")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Say which columns of a table mean what; empty ones are found by their usual names."""
+
+    texts: ClassVar[str] = "own_data"
+
+    id_column: str = option("")
+    label_column: str = option("")
+    group_column: str = option("")
+    part_column: str = option("")
+    group_from_folder: bool = option(False)
+
+
+class OwnImages(ImageClassification):
+    """Classify a person's own pictures."""
+
+    id = "own_images"
+    texts = "own"
+    icon = "photo_library"
+    config_type = Config
+    data_options = DataOptions
+    demo_checkpoint = "demo"
+
+    def read_labels(self, source: Source, options: Options) -> Labels:
+        """Read a table where there is one that fits, else a folder a class."""
+        for name in source.tables:
+            table = parse_table(source.read_table(name), name)
+            key = _column(table, options, "id_column", ("id", "file", "filename", "image", "name"))
+            label = _column(table, options, "label_column", ("label", "class", "target", "labels"))
+            if key is None or label is None:
+                continue
+            return table_labels(
+                source, table, key=key, label=label,
+                group=_column(table, options, "group_column",
+                              ("group", "subject", "patient", "patient_id", "slide", "animal")),
+                part=_column(table, options, "part_column", ("split", "part", "set", "fold_name")),
+            )  # fmt: skip
+        found = folder_labels(source)
+        if options.get("group_from_folder", "").lower() not in ("true", "1", "yes"):
+            tags = tuple(Tag(t.label, "", t.part) for t in found.tags)
+            return Labels(found.classes, tags, found.layout)
+        return found
+
+    def label_numbers(self, values: Mapping[str, str], table: str) -> dict[str, int]:
+        """Number the classes as `read_labels` does: by name, healthy ones first."""
+        from pipelines.core.classification.labels import class_order
+
+        classes = class_order(values.values())
+        if not classes:
+            raise DataFormatError(Text("classes.table_empty", file=table))
+        index = {name: i for i, name in enumerate(classes)}
+        return {i: index[v] for i, v in values.items() if v in index}
+
+    def write_builtin_sample(self, folder: Path) -> None:
+        """Write generated pictures, a folder a class."""
+        fake.write_sample(folder)
+
+    def fake_samples(self, count: int, seed: int) -> list[Sample]:
+        """Generate pictures of three shapes."""
+        pictures, labels = fake.make_pictures(count, np.random.default_rng(seed))
+        return [
+            Sample(f"picture-{i:04d}", f"picture-{i:04d}", p, int(y), {"classes": fake.CLASSES})
+            for i, (p, y) in enumerate(zip(pictures, labels, strict=True))
+        ]
+
+
+def _column(table: object, options: Options, name: str, usual: tuple[str, ...]) -> str | None:
+    from pipelines.core.classification.labels import Table
+
+    assert isinstance(table, Table)
+    wanted = options.get(name, "")
+    return column_like(table, (wanted,) if wanted else usual)
+
+
+TASK = OwnImages()

@@ -1,0 +1,59 @@
+"""C-NMC's layout: classes and subjects from names, validation cells from their table."""
+
+import pytest
+from PIL import Image
+
+from pipelines.core.classification.images import open_source
+from pipelines.core.classification.labels import Tag
+from pipelines.registry import get_task
+from pipelines.tasks.blood_cells import data
+
+TASK = get_task("blood_cells")
+
+
+def _write(folder, name):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), (90, 30, 90)).save(path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in (
+        "training_data/fold_0/all/UID_11_1_1_all.bmp",
+        "training_data/fold_0/hem/UID_H12_4_2_hem.bmp",
+        "validation_data/C-NMC_test_prelim_phase_data/1.bmp",
+        "validation_data/C-NMC_test_prelim_phase_data/2.bmp",
+        "testing_data/C-NMC_test_final_phase_data/1.bmp",
+    ):
+        _write(tmp_path, name)
+    (tmp_path / "validation_data" / "C-NMC_test_prelim_phase_data_labels.csv").write_text(
+        "Patient_ID,new_names,labels\nUID_H10_131_2_hem.bmp,1.bmp,0\nUID_23_6_1_all.bmp,2.bmp,1\n"
+    )
+    return tmp_path
+
+
+def test_every_part_is_read_as_the_data_say(tree):
+    source = open_source(tree)
+    labels = data.read_labels(source, {})
+    tags = {e.name: t for e, t in zip(source.entries, labels.tags, strict=True)}
+    assert tags["training_data/fold_0/all/UID_11_1_1_all.bmp"] == Tag(1, "11", None)
+    assert tags["training_data/fold_0/hem/UID_H12_4_2_hem.bmp"] == Tag(0, "H12", None)
+    prelim = "validation_data/C-NMC_test_prelim_phase_data"
+    assert tags[f"{prelim}/1.bmp"] == Tag(0, "H10", "test")
+    assert tags[f"{prelim}/2.bmp"] == Tag(1, "23", "test")
+    assert tags["testing_data/C-NMC_test_final_phase_data/1.bmp"] == Tag(-1, "", "test")
+
+
+def test_a_strange_label_in_the_validation_table_is_an_error(tree):
+    table = tree / "validation_data" / "C-NMC_test_prelim_phase_data_labels.csv"
+    table.write_text(table.read_text().replace(",0", ",7"))
+    labels = data.read_labels(open_source(tree), {})
+    assert [p.severity for p in labels.problems] == ["error"]
+
+
+def test_predictions_are_of_the_testing_cells_where_there_are_some(tree):
+    from pipelines.core.classification.extra_commands import _record
+
+    record = _record(TASK, tree)
+    assert TASK.default_items(record) == ["testing_data/C-NMC_test_final_phase_data/1.bmp"]
