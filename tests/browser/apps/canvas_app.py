@@ -87,8 +87,8 @@ def options(**more) -> Options:
 
 @st.fragment
 def case_viewer(data, language) -> None:
-    section = st.slider("Section", 0, SECTIONS - 1, 3, key="section")
-    threshold = st.slider("Threshold", 0.0, 1.0, 0.5, 0.01, key="threshold")
+    section = st.slider("Section", 0, SECTIONS - 1, key="section")
+    threshold = st.slider("Threshold", 0.0, 1.0, step=0.01, key="threshold")
     st.caption(f"runs: {st.session_state.setdefault('runs', 0)}")
     st.session_state["runs"] += 1
     image = ImageLayer(data["image"][section], verbatim("Image"))
@@ -113,7 +113,7 @@ def case_viewer(data, language) -> None:
 
 @st.fragment
 def case_panes(data, language) -> None:
-    section = st.slider("Section", 0, SECTIONS - 1, 3, key="section")
+    section = st.slider("Section", 0, SECTIONS - 1, key="section")
     image = ImageLayer(data["image"][section], verbatim("Image"))
     panes = [
         Pane([image], verbatim("Image")),
@@ -135,7 +135,7 @@ def case_panes(data, language) -> None:
 
 @st.fragment
 def case_compare(data, language) -> None:
-    threshold = st.slider("Threshold", 0.0, 1.0, 0.5, 0.01, key="threshold")
+    threshold = st.slider("Threshold", 0.0, 1.0, step=0.01, key="threshold")
     image = ImageLayer(data["image"][3], verbatim("Image"))
     panes = [
         Pane(
@@ -252,6 +252,8 @@ def case_numbers(data, language) -> None:
 CASES = {name.removeprefix("case_"): f for name, f in list(globals().items()) if "case_" in name}
 
 st.set_page_config(layout="wide")
+st.session_state.setdefault("section", 3)
+st.session_state.setdefault("threshold", 0.5)
 language = st.query_params.get("language", "en")
 side = int(st.query_params.get("side", "512"))
 CASES[st.query_params.get("case", "viewer")](stack(side), language)
