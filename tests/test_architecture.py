@@ -245,6 +245,32 @@ def test_a_wrong_arrow_is_found(module: str, source: str) -> None:
     assert any(wrong_arrow(module, name) for name in imports_of(source, module))
 
 
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
+NEEDED_BY_OTHERS = {"torchvision"}  # timm and the encoders import it; it must fit torch
+
+
+def test_requirements_name_what_is_imported_and_nothing_else() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    required = {line.partition("==")[0] for line in lines if line and not line.startswith("#")}
+    imported = (
+        {
+            name.split(".")[0]
+            for path in sources()
+            for name in imports_of(path.read_text(), module_name(path))
+        }
+        - STDLIB
+        - {"pipelines", "dashboard"}
+    )
+
+    assert {DISTRIBUTIONS.get(name, name) for name in imported} == required - NEEDED_BY_OTHERS
+
+
 def test_only_settings_read_the_environment() -> None:
     readers = set()
     for path in (ROOT / "pipelines").rglob("*.py"):

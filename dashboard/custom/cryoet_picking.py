@@ -280,7 +280,7 @@ def _click(stage: _Stage, axis: int, event: cv.CanvasEvent, row: int | None) -> 
         place = _place(stage, axis, (event.y_px, event.x_px), None)
         stage.editor.add(st.session_state[f"{stage.prefix}.kind"], place)
         st.session_state[f"{stage.prefix}.selected"] = len(stage.editor.picks) - 1
-    else:
+    elif event.pixel is not None:
         others = [a for a in range(3) if a != axis]
         _set_at(stage, dict(zip(others, event.pixel, strict=True)))
 

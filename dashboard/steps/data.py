@@ -96,7 +96,7 @@ def _draw_inspection(task: Task, source: Path) -> None:
     )
     if use:
         record = datasets.register(task, source, chosen, load_settings())
-        st.session_state["choice.data"] = record.dataset_id
+        st.query_params["data"] = record.dataset_id  # the picker is drawn already; the address wins
         leave_notice(tr("data_step.added", title=record.title))
         st.rerun()
 

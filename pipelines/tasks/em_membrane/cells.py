@@ -76,9 +76,9 @@ def grow_hierarchy(probability: npt.NDArray[np.floating[Any]]) -> CellHierarchy:
     height = np.ascontiguousarray(probability, np.float32)
     # a low frame: scikit-image wants three pixels a side, and finds no maximum in a flat image
     framed = np.pad(height, 1, constant_values=height.min() - 1)
-    maxima = local_maxima(framed, connectivity=1)[1:-1, 1:-1]  # type: ignore[no-untyped-call]
+    maxima = local_maxima(framed, connectivity=1)[1:-1, 1:-1]
     markers = _components(maxima)
-    flooded = watershed(-height, markers, connectivity=1)  # type: ignore[no-untyped-call]
+    flooded = watershed(-height, markers, connectivity=1)
     basins = np.asarray(flooded, np.int32) - 1
     heights = np.zeros(basins.max() + 1)
     np.maximum.at(heights, basins[maxima], height[maxima].astype(np.float64))

@@ -1,0 +1,615 @@
+"""Every page in every state that a person can meet, drawn without a browser."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+import tifffile
+from streamlit.testing.v1 import AppTest
+
+import pipelines.tasks
+from dashboard.pages import task as task_page
+from pipelines import config as configs
+from pipelines import datasets, registry
+from pipelines.contract import DatasetRecord
+from pipelines.errors import DataFormatError
+from pipelines.jobs import store, warm, worker
+from pipelines.jobs.store import NewRun, Run, RunState, Status
+from pipelines.settings import REPOSITORY, Settings, load_settings
+from pipelines.tasks.em_membrane import fake
+from pipelines.text import LANGUAGES, Language, Text, catalogue_folders, render
+
+TASK = "em_membrane"
+STEPS = ("data", "train", "predict", "evaluate")
+TASK_PAGE = f"from dashboard.pages.task import show\nshow({TASK!r})"
+OTHER_PAGES = ("home", "runs", "checkpoints", "glossary")
+TIMEOUT_S = 60
+
+
+def other_page(name: str) -> str:
+    return f"from dashboard.pages.{name} import show\nshow()"
+
+
+# --- a home with little in it ---------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no test see what another one cached, and no page start the warm process."""
+    monkeypatch.setattr(warm, "prewarm", lambda *_: None)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def small_home(folder: Path, patch: pytest.MonkeyPatch) -> Settings:
+    """Point the product at `folder`, with a built-in sample of 4 sections of 96 px."""
+    patch.setenv("MICROSCOPY_HOME", str(folder))
+    patch.setenv("MICROSCOPY_DATA_ROOTS", str(folder))
+    patch.setattr(fake, "SAMPLE_SIDE_PX", 96)
+    patch.setattr(fake, "SAMPLE_SECTIONS", 4)
+    patch.setattr(Settings, "checkpoints", property(lambda self: self.home / "checkpoints"))
+    return load_settings()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return small_home(tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def scored_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Hold a home where the baseline was trained and has predicted the built-in sample."""
+    with pytest.MonkeyPatch.context() as patch:
+        settings = small_home(tmp_path_factory.mktemp("scored"), patch)
+        task, record = registry.get_task(TASK), builtin(settings)
+        config = configs.parse(task.config_type, {"architecture": "baseline"})
+        options = configs.to_json(config)
+        split = task.split(record, config)
+        trained = worker.work(
+            store.create_run(NewRun(TASK, "train", options, record, split), settings).folder
+        )
+        assert trained.status is Status.FINISHED, trained.log_tail()
+        new = NewRun(TASK, "predict", options, record, checkpoint=trained.checkpoint)
+        yield worker.work(store.create_run(new, settings).folder)
+
+
+@pytest.fixture
+def scored(scored_home: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Point this test at the scored home; whoever uses it only looks."""
+    small_home(scored_home.folder.parents[1], monkeypatch)
+    # The answer to a single item comes from a process of its own; here it comes from this one.
+    monkeypatch.setattr(warm, "warm_call", call_here)
+    return scored_home
+
+
+def call_here(function_name: str, *arguments: Any) -> Any:
+    module, _, name = function_name.partition(":")
+    return getattr(sys.modules[module], name)(*arguments)
+
+
+def builtin(settings: Settings) -> DatasetRecord:
+    return datasets.builtin_sample(registry.get_task(TASK), settings)
+
+
+def training(settings: Settings, state: RunState | None = None, **more: Any) -> Run:
+    """Create a training of the built-in sample, and let it stand as `state` says."""
+    task, record = registry.get_task(TASK), builtin(settings)
+    config = configs.parse(task.config_type, {})
+    split = task.split(record, config)
+    new = NewRun(TASK, "train", configs.to_json(config), record, split, **more)
+    run = store.create_run(new, settings)
+    if state is not None:
+        store.write_state(run.folder, state)
+    return run.reread()
+
+
+# --- what a person sees ---------------------------------------------------------------------------
+
+
+def prepare(script: str, language: Language = "en", **query: str) -> AppTest:
+    app = AppTest.from_string(f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n{script}")
+    app.default_timeout = TIMEOUT_S
+    for name, value in {"lang": language, **query}.items():
+        app.query_params[name] = value
+    return app
+
+
+def draw(script: str, language: Language = "en", **query: str) -> AppTest:
+    return prepare(script, language, **query).run()
+
+
+def draw_step(step: str, language: Language = "en", **query: str) -> AppTest:
+    return draw(TASK_PAGE, language, step=step, **query)
+
+
+_NO_WORDS = ("UnknownElement", "PlotlyChart", "Json")  # a card in JSON is the same in any language
+_UNSEEN = {"id", "form_id", "widget_id", "element_id", "user_key", "url", "active_script_hash"}
+
+
+def seen_words(app: AppTest) -> list[str]:
+    """List every string of the page that a person may read: labels, helps, texts, choices."""
+    found: list[str] = []
+    for root in (app.main, app.sidebar):
+        for element in root:
+            collect(element, found)
+    return found
+
+
+def collect(node: Any, found: list[str]) -> None:  # blocks and elements of AppTest
+    proto = getattr(node, "proto", None)
+    if proto is not None and type(node).__name__ not in _NO_WORDS:
+        collect_proto(proto, found)
+    for child in getattr(node, "children", {}).values():
+        collect(child, found)
+
+
+def collect_proto(message: Any, found: list[str]) -> None:  # a protobuf message
+    for field, value in message.ListFields():
+        if field.name in _UNSEEN:
+            continue
+        many = value if field.is_repeated else [value]
+        for one in many:
+            if field.type == field.TYPE_STRING:
+                found.append(one)
+            elif field.type == field.TYPE_MESSAGE and hasattr(one, "ListFields"):
+                collect_proto(one, found)
+
+
+AREAS = {path.name.split(".")[0] for folder in catalogue_folders() for path in folder.glob("*.po")}
+RAW_ID = re.compile(rf"(?<![\w/.-])(?:{'|'.join(sorted(AREAS))})\.[a-z_]+[\w.]*(?!\w*\()")
+FILE_ENDINGS = (".tif", ".json", ".zip", ".png", ".csv", ".py", ".txt")
+
+
+def raw_ids(words: list[str]) -> list[str]:
+    found = [hit for text in words for hit in RAW_ID.findall(text)]
+    return [hit for hit in found if not hit.endswith(FILE_ENDINGS)]
+
+
+def assert_sound(app: AppTest) -> None:
+    """No exception, no bug box, no message id in place of words, no placeholder left."""
+    assert [e.message for e in app.exception] == []
+    assert [e.value for e in app.error] == []
+    words = seen_words(app)
+    assert raw_ids(words) == []
+    assert [w for w in words if re.search(r"\{[a-z_]+(:[a-z]+)?\}", w)] == []
+
+
+def assert_one_error(app: AppTest, *parts: str) -> str:
+    """One sentence is shown, with these parts in it, and nothing of a traceback."""
+    assert [e.message for e in app.exception] == []
+    assert len(app.error) == 1
+    words = str(app.error[0].value)
+    for part in parts:
+        assert part in words
+    assert "Traceback" not in words
+    assert 'File "' not in words
+    return words
+
+
+def sentences(app: AppTest) -> set[str]:
+    return {w for w in seen_words(app) if len(re.findall(r"[^\W\d_]{2,}", w)) >= 4}
+
+
+# --- each page, each language ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_of_an_untouched_task_is_drawn(
+    settings: Settings, step: str, language: Language
+) -> None:
+    app = draw_step(step, language)
+
+    assert_sound(app)
+    assert render(registry.get_task(TASK).title, language) in app.markdown[0].value
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", OTHER_PAGES)
+def test_each_other_page_is_drawn_with_nothing_there(
+    settings: Settings, name: str, language: Language
+) -> None:
+    assert_sound(draw(other_page(name), language))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_is_drawn_with_a_model_and_scores(
+    scored: Run, step: str, language: Language
+) -> None:
+    app = draw_step(step, language)
+
+    assert_sound(app)
+    strip = " ".join(m.value for m in app.markdown[:6])
+    assert render(Text("pages.no_score"), language) not in strip
+
+
+@pytest.mark.parametrize("panel", [p.panel_id for p in registry.get_task(TASK).panels()])
+def test_each_panel_is_drawn(scored: Run, panel: str) -> None:
+    step = next(p.step for p in registry.get_task(TASK).panels() if p.panel_id == panel)
+
+    assert_sound(draw_step(step, panel=panel))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_french_pages_keep_no_english_sentence(scored: Run, step: str) -> None:
+    assert sentences(draw_step(step, "en")) & sentences(draw_step(step, "fr")) == set()
+
+
+@pytest.mark.parametrize("name", OTHER_PAGES)
+def test_other_french_pages_keep_no_english_sentence(scored: Run, name: str) -> None:
+    english, french = (sentences(draw(other_page(name), lang)) for lang in ("en", "fr"))
+
+    assert english
+    assert english & french == set()
+
+
+def test_figures_have_a_decimal_comma_in_french_and_a_point_in_english(scored: Run) -> None:
+    values = {
+        lang: [str(m.value) for m in draw_step("evaluate", lang).metric] for lang in LANGUAGES
+    }
+
+    assert any(re.fullmatch(r"0\.\d+", v) for v in values["en"])
+    assert [v.replace(".", ",") for v in values["en"]] == values["fr"]
+
+
+def test_the_whole_app_opens_on_home(settings: Settings) -> None:
+    app = AppTest.from_file(str(REPOSITORY / "streamlit_app.py"), default_timeout=TIMEOUT_S).run()
+
+    assert_sound(app)
+    assert app.button(key=f"home.{TASK}.predict").label == render(Text("home.see_result"), "en")
+
+
+def test_drawing_every_page_and_step_never_imports_torch(tmp_path: Path) -> None:
+    """A page that imports torch opens seconds later, and keeps its memory for good."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+from streamlit.testing.v1 import AppTest
+from pipelines.jobs import warm
+warm.prewarm = lambda *_: None
+for page in {OTHER_PAGES!r}:
+    app = AppTest.from_string(f"from dashboard.pages.{{page}} import show\\nshow()")
+    assert not app.run(timeout={TIMEOUT_S}).exception, page
+for step in {STEPS!r}:
+    app = AppTest.from_string({TASK_PAGE!r})
+    app.query_params["step"] = step
+    assert not app.run(timeout={TIMEOUT_S}).exception, step
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**_environment(), "MICROSCOPY_HOME": str(tmp_path)},
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+# --- runs in each state ---------------------------------------------------------------------------
+
+
+def add_curve(run: Run, num_points: int = 3) -> None:
+    lines = [json.dumps({"step": s, "loss": 1 / s}) for s in range(1, num_points + 1)]
+    (run.folder / store.EVENTS).write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def held() -> Iterator[Callable[[Run], Run]]:
+    """Hold the lock of a run as its worker would."""
+    locks = []
+
+    def hold(run: Run) -> Run:
+        lock = store.lock_of(run.folder)
+        lock.acquire()
+        locks.append(lock)
+        return run.reread()
+
+    yield hold
+    for lock in locks:
+        lock.release()
+
+
+def badge(status: Status, language: Language = "en") -> str:
+    return render(status.label, language)
+
+
+def buttons(app: AppTest, run: Run) -> set[str]:
+    prefix = f"run.{run.run_id}."
+    return {str(b.key).removeprefix(prefix) for b in app.button if str(b.key).startswith(prefix)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_running_training_shows_progress_curve_pause_and_stop(
+    settings: Settings, held: Callable, language: Language
+) -> None:
+    state = RunState(
+        Status.RUNNING, 40, 100, seconds_left=75.0, started=time.time(), host=store.host_name()
+    )
+    run = held(training(settings, state))
+    add_curve(run)
+
+    app = draw_step("train", language)
+
+    assert_sound(app)
+    assert badge(Status.RUNNING, language) in " ".join(m.value for m in app.markdown)
+    assert buttons(app, run) == {"pause", "stop"}
+    assert "1 min 15 s" in " ".join(c.value for c in app.caption)
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_queued_run_says_its_place_and_can_only_be_stopped(
+    settings: Settings, held: Callable
+) -> None:
+    run = held(training(settings, RunState(queue_position=2, host=store.host_name())))
+
+    app = draw_step("train")
+
+    assert_sound(app)
+    assert render(Text("runs.queue", n=2), "en") in [c.value for c in app.caption]
+    assert buttons(app, run) == {"stop"}
+
+
+def test_a_failed_run_says_why_in_the_visitors_language(settings: Settings) -> None:
+    why = Text("jobs.out_of_memory")
+    run = training(settings, RunState(Status.FAILED, error=why, ended=time.time()))
+
+    for language in LANGUAGES:
+        app = draw_step("train", language)
+        assert assert_one_error(app) == render(why, language)
+        assert buttons(app, run) == {"resume"}
+
+
+def test_a_lost_run_says_what_is_safe_and_offers_to_resume(settings: Settings) -> None:
+    """A worker that was killed leaves "running" behind, and no lock."""
+    run = training(settings, RunState(Status.RUNNING, 3, 9, host=store.host_name()))
+
+    app = draw_step("train")
+
+    assert_sound(app)
+    assert [w.value for w in app.warning] == [render(Text("runs.lost"), "en")]
+    assert buttons(app, run) == {"resume"}
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.CANCELLED])
+def test_a_run_that_was_stopped_can_be_resumed(settings: Settings, status: Status) -> None:
+    run = training(settings, RunState(status, 3, 9, ended=time.time()))
+    add_curve(run)
+
+    app = draw_step("train")
+
+    assert_sound(app)
+    assert buttons(app, run) == {"resume"}
+    assert badge(status) in " ".join(m.value for m in app.markdown)
+
+
+def test_a_finished_run_offers_no_button_and_shows_its_curve(settings: Settings) -> None:
+    run = training(settings, RunState(Status.FINISHED, 9, 9, ended=time.time()))
+    add_curve(run)
+
+    app = draw_step("train")
+
+    assert_sound(app)
+    assert buttons(app, run) == set()
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_pause_and_stop_are_passed_on_to_the_worker(settings: Settings, held: Callable) -> None:
+    state = RunState(Status.RUNNING, 1, 9, started=time.time(), host=store.host_name())
+    run = held(training(settings, state))
+
+    app = draw_step("train")
+    app.button(key=f"run.{run.run_id}.pause").click().run()
+    assert (run.folder / "pause").exists()
+    app.button(key=f"run.{run.run_id}.stop").click().run()
+    assert (run.folder / "cancel").exists()
+
+
+# --- the page of runs -----------------------------------------------------------------------------
+
+
+def test_a_damaged_run_folder_is_named_and_hides_no_other_run(settings: Settings) -> None:
+    run = training(settings, RunState(Status.FINISHED, 9, 9))
+    damaged = settings.runs / "20260101-000000-dead"
+    damaged.mkdir()
+    (damaged / store.REQUEST).write_text("{ not json")
+
+    app = draw(other_page("runs"))
+
+    assert_sound(app)
+    assert len(app.warning) == 1
+    assert damaged.name in app.warning[0].value
+    assert app.selectbox(key="runs.open").value == run.run_id
+
+
+def test_a_deleted_run_comes_back_with_undo(settings: Settings) -> None:
+    run = training(settings, RunState(Status.FINISHED, 9, 9))
+    app = draw(other_page("runs"))
+
+    app.button(key=f"delete.{run.run_id}").click().run()
+    assert not run.folder.exists()
+    assert_sound(app)
+
+    app.button(key="runs.undo").click().run()
+    assert_sound(app)
+    assert run.folder.is_dir()
+    assert app.selectbox(key="runs.open").value == run.run_id
+
+
+def test_a_run_that_is_worked_on_cannot_be_deleted(settings: Settings, held: Callable) -> None:
+    state = RunState(Status.RUNNING, 1, 9, started=time.time(), host=store.host_name())
+    run = held(training(settings, state))
+
+    app = draw(other_page("runs"))
+
+    assert_sound(app)
+    assert f"delete.{run.run_id}" not in [b.key for b in app.button]
+
+
+def test_the_address_opens_one_of_the_runs(settings: Settings) -> None:
+    older, newer = (training(settings, RunState(Status.FINISHED, 9, 9)) for _ in range(2))
+
+    app = draw(other_page("runs"), open=older.run_id)
+
+    assert older.run_id != newer.run_id
+    assert app.selectbox(key="runs.open").value == older.run_id
+
+
+# --- what is missing, what is broken --------------------------------------------------------------
+
+
+def test_without_a_model_predict_says_where_to_get_one(settings: Settings) -> None:
+    app = draw_step("predict")
+
+    assert_sound(app)
+    assert any(render(Text("predict_step.no_model"), "en") in m.value for m in app.markdown)
+
+
+def test_data_without_labels_cannot_be_trained_on_and_the_page_says_so(settings: Settings) -> None:
+    images, _ = fake.generate_stack(3, 64, 1)
+    file = settings.home / "unlabelled.tif"
+    file.parent.mkdir(parents=True)
+    tifffile.imwrite(file, images)
+    record = datasets.register(registry.get_task(TASK), file, {}, settings)
+
+    app = draw_step("train", data=record.dataset_id)
+
+    assert_sound(app)
+    assert render(Text("train_step.no_labels"), "en") in [i.value for i in app.info]
+    assert f"{TASK}.train" not in [b.key for b in app.button]
+
+
+def test_a_broken_task_is_shown_with_its_cause_and_the_others_work(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tasks" / "broken_task"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("import a_package_that_nobody_has\n")
+    known = registry.task_ids()
+    monkeypatch.setattr(registry, "task_ids", lambda: (*known, "broken_task"))
+    monkeypatch.setattr(
+        pipelines.tasks, "__path__", [*pipelines.tasks.__path__, str(folder.parent)]
+    )
+
+    app = draw(other_page("home"))
+
+    assert_one_error(app, "broken_task", "a_package_that_nobody_has")
+    assert f"home.{TASK}.predict" in [b.key for b in app.button]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_unknown_task_gives_one_sentence(settings: Settings, language: Language) -> None:
+    app = draw("from dashboard.pages.task import show\nshow('no_such_task')", language)
+
+    assert_one_error(app, "no_such_task", TASK)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_error_of_the_pipeline_is_one_sentence_and_the_page_stays(
+    settings: Settings, language: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = Text("jobs.out_of_memory")
+
+    def fail(*_: object) -> None:
+        raise DataFormatError(why)
+
+    monkeypatch.setitem(task_page._STEPS, "data", fail)
+    app = draw_step("data", language)
+
+    assert assert_one_error(app) == render(why, language)
+    assert len(app.button_group) >= 1, "the steps are still there"
+
+
+def test_a_bug_shows_a_mark_that_stands_in_the_log(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setitem(task_page._STEPS, "data", fail)
+    with caplog.at_level(logging.ERROR):
+        app = draw_step("data")
+
+    words = assert_one_error(app)
+    mark = re.search(r"\b[0-9a-f]{8}\b", words)
+    assert mark is not None
+    assert "secret detail" not in words
+    assert mark.group() in caplog.text
+    assert "secret detail" in caplog.text
+
+
+# --- opening data by path -------------------------------------------------------------------------
+
+
+def open_path(path: str | Path, language: Language = "en") -> AppTest:
+    """Open the page with a path typed in already: AppTest knows no other language when it types."""
+    app = prepare(TASK_PAGE, language, step="data")
+    app.session_state[f"{TASK}.path"] = str(path)
+    return app.run()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_path_outside_the_allowed_roots_gives_a_sentence(
+    settings: Settings, tmp_path: Path, language: Language
+) -> None:
+    outside = tmp_path / "elsewhere.tif"
+    outside.write_bytes(b"II*\0")
+
+    app = open_path(outside, language)
+
+    assert_one_error(app, str(outside), str(settings.home))
+    assert f"{TASK}.use" not in [b.key for b in app.button]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_path_that_leads_nowhere_gives_a_sentence(settings: Settings, language: Language) -> None:
+    assert_one_error(open_path(settings.home / "gone.tif", language), "gone.tif")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_file_that_is_no_tiff_gives_a_sentence(settings: Settings, language: Language) -> None:
+    file = settings.home / "notes.tif"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("these are notes, not pixels")
+
+    assert_one_error(open_path(file, language), "notes.tif")
+
+
+def test_a_stack_is_reported_and_used(settings: Settings) -> None:
+    images, inside = fake.generate_stack(5, 64, 1)
+    folder = settings.home / "mine"
+    folder.mkdir(parents=True)
+    tifffile.imwrite(folder / "train-volume.tif", images)
+    tifffile.imwrite(folder / "train-labels.tif", inside.astype(np.uint8) * 255)
+
+    app = open_path(folder)
+    assert_sound(app)
+    assert len(app.table) == 1
+    app.button(key=f"{TASK}.use").click().run()
+
+    assert_sound(app)
+    chosen = app.selectbox(key="choice.data").value
+    record = datasets.load_dataset(str(chosen), settings)
+    assert len(record.items) == 5
+    assert app.query_params["data"] == [chosen]
