@@ -12,14 +12,16 @@ import numpy as np
 import streamlit as st
 
 from dashboard import canvas as cv
+from dashboard.choices import Choices, pick_data, pick_run
 from dashboard.cloud import show_cloud
 from dashboard.errors import frame
-from dashboard.layout import CONTROLS_AND_PICTURE, draw_head
+from dashboard.layout import CONTROLS_AND_PICTURE
+from dashboard.pages.task import show_steps
 from dashboard.palette import colour
-from dashboard.words import language, number, say, tr
-from pipelines.contract import DatasetRecord, Prediction, Sample
-from pipelines.datasets import builtin_sample, list_datasets
-from pipelines.registry import get_task
+from dashboard.steps.panels import draw_step_panels, samples_of
+from dashboard.words import language, number, tr
+from pipelines.contract import DatasetRecord, Sample, Task
+from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 from pipelines.text import Text, verbatim
 
@@ -29,47 +31,48 @@ _CUT_AXIS = {"xy": 0, "xz": 1, "yz": 2}
 
 
 def show(task_id: str) -> None:
-    """Choose a data set and a tomogram, then look and correct."""
-    task: Any = get_task(task_id)
-    draw_head(task.icon, say(task.title), say(task.summary))
-    settings = load_settings()
-    records = list_datasets(settings, task_id) or [builtin_sample(task, settings)]
-    record = st.selectbox(
-        tr("cryoet.page_dataset"), records, format_func=lambda r: r.title, key=f"{task_id}.viewer"
+    """Draw the page of every task, with a viewer of its own on the step Explore."""
+    show_steps(task_id, {"explore": show_explore})
+
+
+def show_explore(task: Task, choices: Choices) -> None:
+    """Look at a tomogram and correct its picks, or take a lesson."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        pick_data(task)
+        pick_run(task, choices.record)
+    parts = ("correct", "lessons")
+    chosen = st.segmented_control(
+        tr("cryoet.page_part"),
+        parts,
+        format_func=lambda part: tr(f"cryoet.page_part.{part}"),
+        default=parts[0],
+        required=True,
+        key=f"{task.id}.explore.part",
+        label_visibility="collapsed",
     )
+    if chosen == "lessons":
+        draw_step_panels(task, "explore", choices)
+        return
     with frame():
-        draw_viewer(task_id, record, {}, {})
-
-
-@st.cache_resource(max_entries=4)
-def _samples(task_id: str, dataset_id: str, _record: DatasetRecord) -> Sequence[Sample]:
-    return get_task(task_id).open_dataset(_record)
+        draw_viewer(task, choices)
 
 
 @st.fragment
-def draw_viewer(
-    task_id: str,
-    record: DatasetRecord,
-    predictions: Mapping[str, Prediction],
-    thresholds: Mapping[str, float],
-) -> None:
+def draw_viewer(task: Any, choices: Choices) -> None:
     """Draw controls beside the planes; only this part reruns when something in it changes.
 
     Args:
-        task_id: Task that serves the data set.
-        record: The data set.
-        predictions: Predictions by tomogram; may be empty.
-        thresholds: Thresholds by kind at which a prediction is corrected.
+        task: The picking task (beyond the contract: `editor`, `planes`, `cloud`).
+        choices: Data set, and the run whose picks are corrected; without one the true picks are.
     """
-    task: Any = get_task(task_id)
-    samples = _samples(task_id, record.dataset_id, record)
+    samples, record, run = samples_of(task, choices), choices.record, choices.run
     names = [item.item_id for item in record.items]
     controls, picture = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with controls:
-        name = st.selectbox(tr("cryoet.page_tomogram"), names, key=f"{task_id}.viewer.item")
+        name = st.selectbox(tr("cryoet.page_tomogram"), names, key=f"{task.id}.viewer.item")
         sample = samples[names.index(name)]
-        prefix = f"{task_id}.viewer.{record.dataset_id}.{name}"
-        editor = _editor(task, prefix, sample, predictions.get(name), thresholds)
+        prefix = f"{task.id}.viewer.{record.dataset_id}.{run.run_id if run else ''}.{name}"
+        editor = _editor(task, prefix, sample, run)
         kind = _draw_tools(prefix, sample, editor)
         _draw_score(editor)
         _draw_save(prefix, record, editor)
@@ -77,16 +80,14 @@ def draw_viewer(
         _draw_pictures(task, prefix, sample, editor, kind)
 
 
-def _editor(
-    task: Any,
-    prefix: str,
-    sample: Sample,
-    prediction: Prediction | None,
-    thresholds: Mapping[str, float],
-) -> Any:
+def _editor(task: Any, prefix: str, sample: Sample, run: Run | None) -> Any:
     key = f"{prefix}.editor"
     if key not in st.session_state:
-        st.session_state[key] = task.editor(sample, prediction, thresholds)
+        found, thresholds = None, {}
+        if run is not None:
+            found = task.open_predictions(run.prediction_folder).get(sample.item_id)
+            thresholds = (run.scores() or {}).get("operating_point", {}).get("thresholds", {})
+        st.session_state[key] = task.editor(sample, found, thresholds)
         st.session_state[f"{prefix}.at"] = tuple(n // 2 for n in sample.image.shape)
     return st.session_state[key]
 

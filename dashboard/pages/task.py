@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -40,13 +41,25 @@ def show(task_id: str) -> None:
         if importlib.util.find_spec("dashboard.custom") and importlib.util.find_spec(name):
             importlib.import_module(name).show(task_id)
             return
-        task = get_task(task_id)
-        draw_head(task.icon, say(task.title), say(task.summary))
-        choices = read_choices(task)
-        _draw_strip(task, choices)
-        step = _pick_step(task)
-        with frame():
-            _STEPS[step](task, choices)
+        show_steps(task_id)
+
+
+def show_steps(
+    task_id: str, replaced: Mapping[str, Callable[[Task, Choices], None]] | None = None
+) -> None:
+    """Draw head, strip and the chosen step.
+
+    Args:
+        task_id: Task that is shown.
+        replaced: Steps that a task's own page draws itself.
+    """
+    task = get_task(task_id)
+    draw_head(task.icon, say(task.title), say(task.summary))
+    choices = read_choices(task)
+    _draw_strip(task, choices)
+    step = _pick_step(task)
+    with frame():
+        {**_STEPS, **(replaced or {})}[step](task, choices)
 
 
 def _draw_strip(task: Task, choices: Choices) -> None:

@@ -12,7 +12,7 @@ from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.predict import start_prediction
-from dashboard.steps.threshold import draw_threshold
+from dashboard.steps.threshold import draw_point
 from dashboard.words import tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
@@ -55,19 +55,21 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
     scores = run.scores() or {}
     part = _pick_part(scores)
     shown = rows.of_items(scores["parts"][part]["item_ids"])
-    recommended = next(iter(scores["operating_point"]["thresholds"].values()))
+    recommended = scores["operating_point"]["thresholds"]
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left:
-        value = draw_threshold(float(recommended), f"evaluate.{run.run_id}")
+        point = draw_point(recommended, f"evaluate.{run.run_id}")
         source = scores["operating_point"]["source"]
-        st.caption(tr(f"evaluate_step.source.{source}", value=float(recommended)))
-    point = OperatingPoint({"threshold": value}, source="user")
+        first = float(next(iter(recommended.values())))
+        st.caption(tr(f"evaluate_step.source.{source}", value=first))
+    value = point.threshold
     with right:
         draw(_figures(task, run, shown, point, part), f"{task.id}.figures")
-        draw(
-            _curves(task, run.run_id, shown, value, _source_words(run, shown, value)),
-            f"{task.id}.curves",
-        )
+        if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
+            draw(
+                _curves(task, run.run_id, shown, value, _source_words(run, shown, value)),
+                f"{task.id}.curves",
+            )
     predictions = task.open_predictions(run.prediction_folder)
     draw_here = draw_step_panels.__wrapped__  # type: ignore[attr-defined] # this fragment holds them too
     draw_here(task, "evaluate", choices, Shown(predictions, point, rows))

@@ -16,7 +16,7 @@ from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw_all
 from dashboard.state import option_values
-from dashboard.steps.threshold import draw_threshold
+from dashboard.steps.threshold import draw_point
 from dashboard.words import say, tr
 from pipelines import config as configs
 from pipelines.contract import (
@@ -92,13 +92,15 @@ class Shown:
         predictions: Predictions by item id.
         point: Operating point that a slider elsewhere stands on, or None.
         statistics: Rows of the chosen run, or None.
-        recommended: Threshold at which a slider among the controls starts; None for no slider.
+        recommended: Thresholds at which sliders among the controls start; None for no slider.
+        place: Part of the keys of these sliders.
     """
 
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     point: OperatingPoint | None = None
     statistics: ItemStatistics | None = None
-    recommended: float | None = None
+    recommended: Mapping[str, float] | None = None
+    place: str = ""
 
 
 def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None:
@@ -108,7 +110,7 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left:
         st.caption(say(panel.help))
-        point = _draw_point(panel, shown)
+        point = _draw_point(shown)
         index = pick_item(names) if panel.is_per_item else 0
         controls = _draw_controls(task, panel)
         config = _draw_config_groups(task, panel)
@@ -128,11 +130,10 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
         draw_all(panel.compute(context, controls), f"{task.id}.{panel.panel_id}", on_canvas)
 
 
-def _draw_point(panel: Panel, shown: Shown) -> OperatingPoint | None:
+def _draw_point(shown: Shown) -> OperatingPoint | None:
     if shown.recommended is None:
         return shown.point
-    value = draw_threshold(shown.recommended, str(panel.step))
-    return OperatingPoint({"threshold": value}, source="user")
+    return draw_point(shown.recommended, shown.place)
 
 
 def _is_asked(panel: Panel, choices: Choices) -> bool:

@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.choices import Choices, pick_data, pick_model
+from dashboard.choices import Choices, model_name, pick_data, pick_model
 from dashboard.errors import frame
 from dashboard.layout import draw_empty
 from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import Shown, draw_step_panels
-from dashboard.steps.threshold import recommended
+from dashboard.steps.threshold import recommended_thresholds
 from dashboard.words import tr
 from pipelines import config as configs
 from pipelines import datasets
@@ -44,8 +44,12 @@ def show(task: Task, choices: Choices) -> None:
         with frame():
             draw_run(run_id)
             _draw_downloads(find_run(run_id, load_settings()))
-    preview = Preview(task, choices.record, model)
-    draw_step_panels(task, "predict", choices, Shown(preview, recommended=recommended(model)))
+    shown = Shown(
+        Preview(task, choices.record, model),
+        recommended=recommended_thresholds(model),
+        place=f"predict.{model_name(model)}",
+    )
+    draw_step_panels(task, "predict", choices, shown)
 
 
 class Preview(Mapping[str, Prediction]):

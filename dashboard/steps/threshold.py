@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboard.address import keep
 from dashboard.words import tr
+from pipelines.contract import OperatingPoint
 from pipelines.core.checkpoints import CheckpointEntry
 
 _DEFAULT = 0.5
 
 
-def recommended(model: CheckpointEntry | None) -> float:
-    """Return the threshold that the model's card recommends."""
+def recommended_thresholds(model: CheckpointEntry | None) -> dict[str, float]:
+    """Return the thresholds that the model's card recommends, by name."""
     point = model.card.operating_point if model is not None else {}
-    return float(next(iter(point.values()), _DEFAULT))
+    return {name: float(value) for name, value in point.items()} or {"threshold": _DEFAULT}
+
+
+def draw_point(recommended: Mapping[str, float], place: str) -> OperatingPoint:
+    """Draw a slider for each threshold: the address's one, or one a class where there are many.
+
+    Args:
+        recommended: Threshold name to the value that the sliders start from.
+        place: Part of the widgets' keys.
+
+    Returns:
+        What the sliders stand on; its source is "user" once one was moved.
+    """
+    if len(recommended) < 2:
+        value = draw_threshold(next(iter(recommended.values()), _DEFAULT), place)
+        return OperatingPoint({"threshold": value}, source="user")
+    values = {}
+    for name, default in recommended.items():
+        key = f"threshold.{place}.{name}"
+        st.session_state.setdefault(key, round(float(default), 2))
+        values[name] = float(st.slider(name, 0.0, 1.0, step=0.01, key=key))
+    return OperatingPoint(values, source="user")
 
 
 def draw_threshold(default: float, place: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pipelines.config import option
@@ -11,6 +12,7 @@ from pipelines.contract import OperatingPoint, Panel, PanelContext, Sample, Step
 from pipelines.errors import PipelineError
 from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
 from pipelines.tasks.cryoet_picking.lessons import beta_curves, self_check_table, wedge_pictures
+from pipelines.tasks.cryoet_picking.notebook import to_notebook
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_in, picks_at
@@ -84,12 +86,12 @@ def list_panels() -> tuple[Panel, ...]:
         _panel("self_check", "evaluate", _self_check, needs=("dataset", "truth")),
         _panel("wedge", "explore", _wedge, WedgeControls, needs=(), is_per_item=False),
     )
-    return tuple(
-        replace(p, config_groups=("target", "patches", "augmentation"))
-        if p.panel_id == "patches"
-        else p
-        for p in panels
-    )
+    groups = ("target", "patches", "augmentation")
+    changes: dict[str, dict[str, Any]] = {
+        "patches": {"config_groups": groups},
+        "submission": {"is_on_demand": True},
+    }
+    return tuple(replace(p, **changes.get(p.panel_id, {})) for p in panels)
 
 
 def _panel(
@@ -225,7 +227,22 @@ def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
     download = DownloadView(
         Text("cryoet.submission_download", n=len(picks)), FILENAME, lambda: content, "text/csv"
     )
-    return [checked, download]
+    return [checked, download, _notebook(context, thresholds)]
+
+
+def _notebook(context: PanelContext, thresholds: dict[str, float]) -> DownloadView:
+    """Offer a notebook that makes this submission again; the weights' folder is filled in there."""
+    record = context.record
+    root, title = (record.root, record.title) if record is not None else (Path("."), "")
+
+    def make() -> bytes:
+        return to_notebook(
+            data=root, checkpoint=Path("runs/RUN"), thresholds=thresholds, title=title
+        )
+
+    return DownloadView(
+        Text("cryoet.notebook"), "submission.ipynb", make, "application/x-ipynb+json"
+    )
 
 
 # --- scores -------------------------------------------------------------------------------------

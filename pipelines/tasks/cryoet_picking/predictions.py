@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -120,7 +121,8 @@ def to_prediction(
     """Put candidates of one tomogram into arrays.
 
     `kind_index` (N,), `positions` (N, 3) z y x in angstrom, `scores` (N,) in [0, 1], `kinds` (K,)
-    names, `thresholds` (K,): candidates below are written nowhere but here.
+    names; `thresholds` as JSON by kind: candidates below are written nowhere but here;
+    `particles` as JSON.
     """
     single = thresholds.get("threshold", DEFAULT_THRESHOLD)
     values: dict[str, NDArray[Any]] = {
@@ -128,8 +130,10 @@ def to_prediction(
         "positions": picks.positions,
         "scores": picks.scores,
         "kinds": np.array(picks.kinds),
-        "thresholds": np.array([thresholds.get(k, single) for k in picks.kinds], np.float64),
     }
+    # Not scores of the network but what the files were cut at: kept as words, as the kinds are.
+    frozen = {k: float(thresholds.get(k, single)) for k in picks.kinds}
+    values["thresholds"] = np.array(json.dumps(frozen))
     values["particles"] = np.array(kinds_of.to_json(particles))
     return Prediction(picks.experiments[0], group, values)
 
@@ -155,8 +159,8 @@ def picks_at(candidates: Picks, thresholds: Mapping[str, float]) -> Picks:
 
 def thresholds_of(prediction: Prediction) -> dict[str, float]:
     """Return the thresholds that a prediction was written with, by kind."""
-    values = prediction.values
-    return dict(zip(values["kinds"].tolist(), values["thresholds"].tolist(), strict=True))
+    frozen: dict[str, float] = json.loads(str(prediction.values["thresholds"]))
+    return frozen
 
 
 def particles_in(prediction: Prediction) -> tuple[Particle, ...]:
@@ -247,8 +251,6 @@ def complete_submission(
 
 def frozen_point(path: Path) -> OperatingPoint | None:
     """Return the thresholds that a prediction was written with; None for a bare submission."""
-    import json
-
     file = path / POINT
     if not file.is_file():
         return None

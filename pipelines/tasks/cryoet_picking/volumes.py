@@ -336,27 +336,11 @@ def write_zarr(
 def _write_level(
     group: Any, name: str, volume: NDArray[np.float32], zarr_format: Literal[2, 3]
 ) -> None:
-    from numcodecs import Blosc  # type: ignore[import-untyped]
-    from zarr.codecs import BloscCodec
-
     chunks = tuple(min(c, n) for c, n in zip((64, 128, 128), volume.shape, strict=True))
-    if zarr_format == 2:
-        array = group.create_array(
-            name,
-            shape=volume.shape,
-            chunks=chunks,
-            dtype="float32",
-            compressors=Blosc(cname="zstd", clevel=3, shuffle=2),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-    else:
-        array = group.create_array(
-            name,
-            shape=volume.shape,
-            chunks=chunks,
-            dtype="float32",
-            compressors=BloscCodec(cname="zstd", clevel=3),
-        )
+    encoding = {"name": "v2", "separator": "/"} if zarr_format == 2 else None
+    array = group.create_array(
+        name, shape=volume.shape, chunks=chunks, dtype="float32", chunk_key_encoding=encoding
+    )  # zarr's own compression: zstd in both formats
     array[...] = volume
 
 

@@ -235,3 +235,26 @@ def test_losses_prefer_the_right_answer_and_tversky_punishes_misses_more():
 def test_threshold_sources_are_said(predicted):
     point = TASK.recorded_point(predicted[0])
     assert isinstance(point, OperatingPoint)
+
+
+def test_exported_notebook_makes_the_submission_again(trained, tree, tmp_path, monkeypatch):
+    """Run the cells in order, as a kernel would, from another folder."""
+    from pipelines.tasks.cryoet_picking.notebook import to_notebook
+    from pipelines.tasks.cryoet_picking.picks import Picks
+    from pipelines.tasks.cryoet_picking.submission import to_csv
+
+    thresholds = {"threshold": 0.05}
+    book = json.loads(
+        to_notebook(data=tree, checkpoint=trained[0], thresholds=thresholds, title="test")
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    folder = tmp_path / "direct"
+    record = record_of(tree)
+    made = TASK.predict(trained[0], TASK.open_dataset(record), QUICK, Reporter(folder))
+    kept = [picks_at(candidates_of(p), thresholds) for p in made]
+    expected = to_csv(Picks.concatenate(kept), TASK.open_dataset(record)[0].meta["particles"])
+    assert (tmp_path / "submission.csv").read_bytes() == expected
