@@ -28,8 +28,8 @@ def restore(name: str, key: str, options: Sequence[str], default: str | None) ->
         st.session_state[key] = default
     if asked is not None and asked != st.session_state.get(_seen(name)) and asked in options:
         st.session_state[key] = asked
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = default
+    if st.session_state.get(key) not in options:  # also when a step without the widget dropped it
+        st.session_state[key] = asked if asked in options else default
     st.session_state[_seen(name)] = asked
     return st.session_state[key]  # type: ignore[no-any-return] # what was put in above
 

@@ -156,6 +156,8 @@ def look_at_the_stack(page, home: Path, screenshot) -> None:
 
 def start_training(page, home: Path, screenshot) -> str:
     go_to_step(page, "Train")
+    settle(page)
+    expect(keyed(page, "strip")).to_contain_text("stack")
     keyed(page, "em_membrane.group.training").locator("summary").click()
     limit = keyed(page, "em_membrane.time_limit_s").locator("input")
     limit.fill(str(TRAINING_S))

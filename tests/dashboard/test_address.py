@@ -17,9 +17,10 @@ from dashboard.words import choose_language, language
 OPTIONS = ["red", "green", "blue"]
 restore("colour", "choice.colour", OPTIONS, "red")
 names = {{"en": str.upper, "fr": lambda name: f"le {{name}}"}}[language()]
-value = st.segmented_control(
-    "colour", OPTIONS, format_func=names, key="choice.colour", required=True
-)
+value = st.session_state["choice.colour"]
+if not st.session_state.get("is_hidden"):
+    st.segmented_control("colour", OPTIONS, format_func=names, key="choice.colour", required=True)
+    value = st.session_state["choice.colour"]
 keep("colour", value if value != "red" else None)
 st.session_state["shown"] = value
 """
@@ -96,6 +97,22 @@ def test_an_unchanged_address_does_not_undo_a_choice() -> None:
     app.run()
     assert shown(app) == "blue"
     assert address(app)["colour"] == "blue"
+
+
+def test_a_choice_outlives_steps_that_do_not_draw_its_widget() -> None:
+    """A data set chosen on one step was forgotten on the next: training took the sample instead."""
+    app = visit()
+    app.button_group(key="choice.colour").set_value("blue").run()
+
+    app.session_state["is_hidden"] = True
+    for _ in range(3):
+        app.run()
+        assert shown(app) == "blue"
+        assert address(app)["colour"] == "blue"
+    app.session_state["is_hidden"] = False
+    app.run()
+
+    assert shown(app) == "blue"
 
 
 def test_back_to_an_address_without_the_name_shows_the_default() -> None:

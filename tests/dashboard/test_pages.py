@@ -487,7 +487,7 @@ def test_without_a_model_predict_says_where_to_get_one(settings: Settings) -> No
 
 
 def test_data_without_labels_cannot_be_trained_on_and_the_page_says_so(settings: Settings) -> None:
-    images, _ = fake.generate_stack(4, 64, 1)
+    images, _ = fake.generate_stack(5, 64, 1)
     file = settings.home / "unlabelled.tif"
     file.parent.mkdir(parents=True)
     tifffile.imwrite(file, images)
@@ -613,3 +613,8 @@ def test_a_stack_is_reported_and_used(settings: Settings) -> None:
     record = datasets.load_dataset(str(chosen), settings)
     assert len(record.items) == 5
     assert app.query_params["data"] == chosen
+
+    for _ in range(2):
+        app.button_group(key="task.step").set_value("train").run()
+        assert_sound(app)
+        assert app.query_params["data"] == chosen, "another step is about the same data"
