@@ -146,7 +146,6 @@ def test_the_builtin_sample_is_usable_and_called_generated(walked: Walked) -> No
     assert found.facts, "a data set has a report"
     assert walked.record.is_generated
     assert {item.item_id for item in found.items} == {i.item_id for i in walked.record.items}
-    assert set(found.options) <= {i.name for i in config.describe(walked.task.data_options)}
 
 
 def test_items_open_by_name_in_the_order_asked_for(walked: Walked) -> None:
@@ -209,11 +208,18 @@ def test_a_checkpoint_predicts_the_same_in_a_run_of_its_own(walked: Walked) -> N
     assert run.status is Status.FINISHED, (run.error, run.log_tail())
     again = walked.task.open_predictions(run.prediction_folder)
     assert tuple(again) == item_ids
-    assert again[item_ids[0]].group == stored[item_ids[0]].group
-    assert again[item_ids[0]].values.keys() == stored[item_ids[0]].values.keys()
-    for name, values in again[item_ids[0]].values.items():
-        if np.issubdtype(values.dtype, np.floating):  # the same sums, in another order at most
-            np.testing.assert_allclose(values, stored[item_ids[0]].values[name], atol=1e-4)
+    (item_id,) = item_ids
+    assert again[item_id].group == stored[item_id].group
+    assert again[item_id].values.keys() == stored[item_id].values.keys()
+    # Masks and picks may differ: the operating point is chosen after training has predicted. The
+    # rows know every threshold; a pixel may change sides by rounding, hence the tolerance.
+    truth = walked.task.open_dataset(walked.record, item_ids)[0].truth
+    point = walked.task.best_operating_point(walked.rows)
+    first, second = (
+        walked.task.reduce(walked.task.statistics(found[item_id], truth), point)
+        for found in (stored, again)
+    )
+    assert second == pytest.approx(first, abs=0.01, nan_ok=True)
 
 
 def test_predictions_of_the_held_out_items_are_kept(walked: Walked) -> None:
