@@ -317,7 +317,7 @@ def test_wrong_edits_of_particles_are_refused(text):
 
 
 def test_copick_itself_opens_what_is_written_and_is_read(copy, monkeypatch):
-    """copick wants `<user>_<session>_<particle>.json` in an overlay; the challenge's files lack it."""
+    """copick wants `<user>_<session>_<particle>.json`; the challenge's own files lack it."""
     copick = pytest.importorskip("copick")
     from copick.models import CopickPoint
 
