@@ -31,7 +31,7 @@ _ICONS = {
     Status.CANCELLED: ("cancel", "gray"),
     Status.LOST: ("link_off", "orange"),
 }
-_BELOW = {"loss", "validation_loss"}
+_BELOW = ("loss", "validation_loss")  # in this order: full line, then dashed
 
 
 def draw_run(run_id: str) -> None:
@@ -125,7 +125,7 @@ def _draw_live(run: Run) -> None:
 
 
 def _draw_curves(run: Run, points: Sequence[Mapping[str, float]]) -> None:
-    names = [n for n in _names(points) if n in _BELOW]
+    names = [n for n in _BELOW if n in _names(points)]
     scores = [n for n in _names(points) if n in ("v_rand", "v_info", "dice", "auc", "accuracy")]
     scores += [n for n in _names(points) if n.startswith("f4")]
     for title, chosen in (("runs.curve_loss", names), ("runs.curve_score", scores)):

@@ -157,7 +157,7 @@ WATCH = """() => {
 
 def picture_after_key(page: sync_api.Page, key: str) -> float:
     """Press a key on the section slider; return the milliseconds until other pixels are shown."""
-    page.locator(".st-key-choice-item [role=slider]").focus()
+    page.locator(".st-key-choice-item input[type=range]").focus()
     page.evaluate(WATCH)
     page.keyboard.press(key)
     return float(page.evaluate("() => window.pictureAfter"))

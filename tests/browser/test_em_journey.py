@@ -113,7 +113,7 @@ def figures(page) -> list[str]:
 
 
 def slider(page, key: str):
-    return page.locator(f"[class*='st-key-{key}'] [role=slider]")
+    return page.locator(f"[class*='st-key-{key}'] input[type=range]")
 
 
 def stage(page) -> bytes:
@@ -225,14 +225,14 @@ def move_the_threshold(page, screenshot) -> None:
     settle(page)
     before, handle = figures(page), slider(page, "threshold-evaluate")
     assert len(before) >= 5
-    start = float(handle.get_attribute("aria-valuenow"))
+    start = float(handle.input_value())
     key = "ArrowLeft" if start > 0.5 else "ArrowRight"
     handle.focus()
     for _ in range(30):
         page.keyboard.press(key)
     wait_until(page, lambda: figures(page) != before, "the figures follow the threshold")
     settle(page)
-    moved = float(handle.get_attribute("aria-valuenow"))
+    moved = float(handle.input_value())
     assert abs(moved - start) == pytest.approx(0.15, abs=1e-6)
     expect(page).to_have_url(re.compile(rf"threshold={moved:g}(&|$)"), timeout=WAIT_MS)
     screenshot(page, "em-evaluate")
@@ -252,13 +252,11 @@ def read_it_in_french(page, screenshot) -> None:
 
 def open_the_copied_address(page, context) -> None:
     settle(page)
-    wanted, value = figures(page), slider(page, "threshold-evaluate").get_attribute("aria-valuenow")
+    wanted, value = figures(page), slider(page, "threshold-evaluate").input_value()
     other = context.new_page()
     other.goto(page.url)
     expect(keyed(other, "task.step").get_by_role("radio", name="Évaluer")).to_be_checked()
-    expect(slider(other, "threshold-evaluate")).to_have_attribute(
-        "aria-valuenow", value, timeout=WAIT_MS
-    )
+    expect(slider(other, "threshold-evaluate")).to_have_value(value, timeout=WAIT_MS)
     wait_until(other, lambda: figures(other) == wanted, "the same figures")
     assert keyed(other, "strip").inner_text() == keyed(page, "strip").inner_text()
     other.close()
@@ -282,9 +280,7 @@ def test_the_real_stack_is_opened_by_its_path_and_a_section_is_seen(
     wait_for_picture(page)
     settle(page)
     page.goto(f"{page.url}&item=25" if "?" in page.url else f"{page.url}?item=25")
-    expect(keyed(page, "choice.item").get_by_role("slider")).to_have_attribute(
-        "aria-valuenow", "25", timeout=WAIT_MS
-    )
+    expect(slider(page, "choice-item")).to_have_value("25", timeout=WAIT_MS)
     wait_for_picture(page)
     settle(page)
     screenshot(page, "em-real-section-24")
@@ -297,7 +293,7 @@ def test_the_real_stack_is_opened_by_its_path_and_a_section_is_seen(
 
 def slider_to_picture_ms(page) -> float:
     """Press the slider's key once, and measure in the browser until other pixels are painted."""
-    handle = keyed(page, "choice.item").get_by_role("slider")
+    handle = slider(page, "choice-item")
     handle.focus()
     page.evaluate("""() => {
         const root = document.querySelector(".canvas-root[data-painted]");

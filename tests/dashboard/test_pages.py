@@ -415,6 +415,23 @@ def test_a_finished_run_offers_no_button_and_shows_its_curve(settings: Settings)
     assert len(app.get("plotly_chart")) == 1
 
 
+def test_the_two_losses_are_told_apart_by_more_than_colour(settings: Settings) -> None:
+    """The validation loss is written first; as second curve the training loss was dashed too."""
+    run = training(settings, RunState(Status.FINISHED, 2, 2, ended=time.time()))
+    lines = [
+        {"step": 0, "validation_loss": 2.0},
+        {"step": 1, "loss": 1.0},
+        {"step": 2, "loss": 0.5},
+    ]
+    (run.folder / store.EVENTS).write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+
+    (chart,) = draw_step("train").get("plotly_chart")
+
+    dashes = [curve["line"]["dash"] for curve in json.loads(chart.proto.spec)["data"]]
+    assert len(dashes) == 2
+    assert dashes[0] != dashes[1]
+
+
 def test_pause_and_stop_are_passed_on_to_the_worker(settings: Settings, held: Callable) -> None:
     state = RunState(Status.RUNNING, 1, 9, started=time.time(), host=store.host_name())
     run = held(training(settings, state))
