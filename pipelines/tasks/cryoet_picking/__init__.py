@@ -50,7 +50,7 @@ class CryoetPicking(Task):
         *(_metric(f"f4_{kind}") for kind in _SCORED),
     )
     presets = PRESETS
-    demo_checkpoint = "light-1"
+    demo_checkpoint = "demo"
 
     def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
         """Report on the challenge's tree, a zip of it, a copick project or single volumes."""

@@ -316,6 +316,25 @@ def test_wrong_edits_of_particles_are_refused(text):
     assert_clear(caught.value.text)
 
 
+def test_copick_itself_opens_what_is_written_and_is_read(copy, monkeypatch):
+    """copick wants `<user>_<session>_<particle>.json`; the challenge's own files lack it."""
+    copick = pytest.importorskip("copick")
+    from copick.models import CopickPoint
+
+    for path in (copy / "overlay").rglob("*.json"):
+        path.rename(path.with_name(f"curation_0_{path.name}"))
+    monkeypatch.chdir(copy)
+    root = copick.from_file("copick_config.json")
+    truth = open_samples(record_of(copy))[0].truth.picks
+    (found,) = root.get_run("TS_1").get_picks("ribosome", user_id="curation")
+    assert len(found.points) == len(truth.of_kind("ribosome"))
+    own = root.get_run("TS_1").new_picks("ribosome", "9", "ada")
+    own.points = [CopickPoint(location={"x": 3.0, "y": 2.0, "z": 1.0})]
+    own.store()
+    read = open_samples(record_of(copy, {"picks_user": "ada"}))[0].truth.picks
+    assert_allclose(read.positions, [[1.0, 2.0, 3.0]])
+
+
 @pytest.mark.data
 def test_real_picks_open_on_their_own():
     from pathlib import Path
