@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pipelines.core.checkpoints import CheckpointEntry, list_checkpoints
 from pipelines.jobs.store import Run, list_runs
 from pipelines.settings import load_settings
 from pipelines.text import Text
+
+_HONEST_FIRST = ("unseen", "test", "validation", "train")
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,18 @@ def pick_run(task: Task, record: DatasetRecord) -> None:
         )
 
 
+def order_parts(parts: Iterable[str]) -> list[str]:
+    """Order the scored parts of a run: what the model never saw comes first."""
+    return sorted(parts, key=_HONEST_FIRST.index)
+
+
 def score_words(task: Task, run: Run | None) -> str:
     """Write the main figure of a run with its interval and count."""
     scores = run.scores() if run is not None else None
     if run is None or scores is None:
         return tr("pages.no_score")
-    name, part = next(iter(scores["parts"].items()))
+    name = order_parts(scores["parts"])[0]
+    part = scores["parts"][name]
     metric = task.main_metric.name
     value, interval = part["metrics"].get(metric), part["intervals"].get(metric)
     label = say(task.main_metric.label)

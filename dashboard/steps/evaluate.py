@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard.choices import Choices, pick_data, pick_run
+from dashboard.choices import Choices, order_parts, pick_data, pick_run
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
@@ -76,7 +76,7 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
 
 
 def _pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:
-    parts = list(scores["parts"])
+    parts = order_parts(scores["parts"])
     if len(parts) == 1:
         return parts[0]
     chosen = st.segmented_control(

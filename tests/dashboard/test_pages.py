@@ -635,3 +635,10 @@ def test_a_stack_is_reported_and_used(settings: Settings) -> None:
         app.button_group(key="task.step").set_value("train").run()
         assert_sound(app)
         assert app.query_params["data"] == chosen, "another step is about the same data"
+
+
+def test_what_the_model_never_saw_is_shown_before_what_it_learned_from() -> None:
+    """The figures of the training set stood first once, and flattered."""
+    from dashboard.choices import order_parts
+
+    assert order_parts(["train", "validation", "unseen"]) == ["unseen", "validation", "train"]
