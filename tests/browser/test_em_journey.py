@@ -295,16 +295,15 @@ def slider_to_picture_ms(page) -> float:
     """Press the slider's key once, and measure in the browser until other pixels are painted."""
     handle = slider(page, "choice-item")
     handle.focus()
-    page.evaluate("""() => {
-        const root = document.querySelector(".canvas-root[data-painted]");
+    picture = page.locator(".canvas-root[data-painted]").first  # pierces the shadow root
+    picture.evaluate("""(root) => {
         const before = root.dataset.painted;
         window.pictureAfter = new Promise((done) => {
             let start = null;
             document.addEventListener("keydown", () => { start = performance.now(); },
                 { capture: true, once: true });
             const look = () => {
-                const now = document.querySelector(".canvas-root[data-painted]");
-                if (start !== null && now && now.dataset.painted !== before) {
+                if (start !== null && root.dataset.painted !== before) {
                     done(performance.now() - start);
                 } else {
                     requestAnimationFrame(look);
