@@ -72,7 +72,8 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
             )
     predictions = task.open_predictions(run.prediction_folder)
     draw_here = draw_step_panels.__wrapped__  # type: ignore[attr-defined] # this fragment holds them too
-    draw_here(task, "evaluate", choices, Shown(predictions, point, rows))
+    scored = Shown(predictions, point, rows, item_ids=shown.item_ids())
+    draw_here(task, "evaluate", choices, scored)
 
 
 def _pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:

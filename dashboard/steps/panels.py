@@ -94,6 +94,7 @@ class Shown:
         statistics: Rows of the chosen run, or None.
         recommended: Thresholds at which sliders among the controls start; None for no slider.
         place: Part of the keys of these sliders.
+        item_ids: The only items that the panels walk through; None for all.
     """
 
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
@@ -101,12 +102,30 @@ class Shown:
     statistics: ItemStatistics | None = None
     recommended: Mapping[str, float] | None = None
     place: str = ""
+    item_ids: tuple[str, ...] | None = None
+
+
+class _Picked(Sequence[Sample]):
+    """Give some of the samples, each opened when it is indexed."""
+
+    def __init__(self, samples: Sequence[Sample], places: Sequence[int]) -> None:
+        self._samples, self._places = samples, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:  # one index in practice
+        return self._samples[self._places[index]]
 
 
 def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None:
     """Draw one panel: its controls in the narrow column, its views in the wide one."""
     samples = samples_of(task, choices)
     names = [item.item_id for item in choices.record.items]
+    if shown.item_ids is not None:
+        wanted = set(shown.item_ids)
+        places = [place for place, name in enumerate(names) if name in wanted]
+        samples, names = _Picked(samples, places), [names[place] for place in places]
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left:
         st.caption(say(panel.help))
