@@ -57,5 +57,25 @@ def _went_back(name: str, asked: str | None) -> bool:
     return asked is None and was_there and not st.session_state.get("address.is_other_page", False)
 
 
+def moved_value(name: str) -> str | None:
+    """Return what the address asks of a slider, or None when the page itself wrote it.
+
+    A slider that moves fast is drawn again before the browser has the newest address: what comes
+    with that request is an older value of the page's own, and must not pull the slider back.
+    """
+    asked = st.query_params.get(name)
+    own = st.session_state.setdefault(f"{_seen(name)}.own", set())
+    if asked is None or asked in own:
+        return None
+    own.add(asked)
+    return asked
+
+
+def keep_moved(name: str, value: str | None) -> None:
+    """Write what a slider stands on to the address, and remember it as the page's own."""
+    st.session_state.setdefault(f"{_seen(name)}.own", set()).add(value)
+    keep(name, value)
+
+
 def _seen(name: str) -> str:
     return f"address.{name}"

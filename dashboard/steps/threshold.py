@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard.address import keep
+from dashboard.address import keep_moved, moved_value
 from dashboard.words import tr
 from pipelines.contract import OperatingPoint
 from pipelines.core.checkpoints import CheckpointEntry
@@ -44,14 +44,13 @@ def draw_point(recommended: Mapping[str, float], place: str) -> OperatingPoint:
 def draw_threshold(default: float, place: str) -> float:
     """Draw the slider; a value in the address wins over the default."""
     key = f"threshold.{place}"
-    asked = st.query_params.get("threshold")
-    if asked is not None and asked != st.session_state.get("threshold.seen"):
+    asked = moved_value("threshold")
+    if asked is not None:
         st.session_state[key] = _number(asked, default)
     st.session_state.setdefault(key, round(default, 3))
     value = st.slider(tr("pages.threshold"), 0.0, 1.0, step=0.005, key=key, format="%.3f")
     written = None if abs(value - default) < 1e-9 else f"{value:g}"
-    keep("threshold", written)
-    st.session_state["threshold.seen"] = written
+    keep_moved("threshold", written)
     return float(value)
 
 
