@@ -136,15 +136,14 @@ def _key(index: int) -> str:
     return "ArrowRight" if index % 8 < 4 else "ArrowLeft"
 
 
-WATCH = """() => {
-    const before = document.querySelector(".canvas-root[data-painted]").dataset.painted;
+WATCH = """(root) => {
+    const before = root.dataset.painted;
     window.pictureAfter = new Promise((done) => {
         let start = null;
         const began = () => { start = performance.now(); };
         document.addEventListener("keydown", began, { capture: true, once: true });
         const look = () => {
-            const now = document.querySelector(".canvas-root[data-painted]");
-            if (start !== null && now && now.dataset.painted !== before) {
+            if (start !== null && root.dataset.painted !== before) {
                 done(performance.now() - start);
             } else {
                 requestAnimationFrame(look);
@@ -158,6 +157,6 @@ WATCH = """() => {
 def picture_after_key(page: sync_api.Page, key: str) -> float:
     """Press a key on the section slider; return the milliseconds until other pixels are shown."""
     page.locator(".st-key-choice-item input[type=range]").focus()
-    page.evaluate(WATCH)
+    page.locator(".canvas-root[data-painted]").first.evaluate(WATCH)  # pierces the shadow root
     page.keyboard.press(key)
     return float(page.evaluate("() => window.pictureAfter"))
