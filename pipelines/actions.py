@@ -25,6 +25,7 @@ from pipelines.contract import (
     RunReporter,
     SplitManifest,
     Task,
+    ThresholdSource,
     TrainingData,
 )
 from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, load_card, update_card
@@ -205,6 +206,21 @@ def score_parts(
     return Scores(point, {name: _score(task, rows.of_items(i), point) for name, i in parts.items()})
 
 
+def rescore(run: Run, point: OperatingPoint) -> None:
+    """Read the figures of a finished training at another point, and keep it in the card.
+
+    Raises:
+        JobError: The rows of the run cannot be read.
+        CheckpointError: Its card cannot.
+    """
+    rows = run.statistics()
+    if rows is None or run.checkpoint is None:
+        return
+    scores = score_parts(registry.get_task(run.request.task_id), rows, run.split(), chosen=point)
+    write_json(run.folder / "scores.json", scores.to_json())
+    _write_scores_into_card(run.checkpoint, scores)
+
+
 def complete_card(
     checkpoint: Path, run: Run, record: DatasetRecord, split: SplitManifest
 ) -> CheckpointCard:
@@ -256,7 +272,9 @@ def point_of_card(card: CheckpointCard) -> OperatingPoint | None:
     """Return the operating point that the card recommends, or None."""
     if not card.operating_point:
         return None
-    return OperatingPoint(dict(card.operating_point), source="validation")
+    frozen = card.threshold_source == "out_of_fold"
+    source: ThresholdSource = "out_of_fold" if frozen else "validation"
+    return OperatingPoint(dict(card.operating_point), source=source)
 
 
 def prediction_config(task: Task, card: CheckpointCard, values: Mapping[str, Any]) -> Any:

@@ -28,7 +28,7 @@ Step = Literal["data", "train", "predict", "evaluate", "explore"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 STEPS: tuple[Step, ...] = ("data", "train", "predict", "evaluate", "explore")
 StopWish = Literal["pause", "stop"]
-ThresholdSource = Literal["default", "validation", "scored", "user"]
+ThresholdSource = Literal["default", "validation", "out_of_fold", "scored", "user"]
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -243,8 +243,9 @@ class OperatingPoint:
 
     Attributes:
         thresholds: Name (usually "threshold"; one a class where there are several) to value.
-        source: "default" of the task, tuned on "validation" items, best on the "scored" items
-            themselves (an optimistic figure), or moved by the "user".
+        source: "default" of the task, tuned on "validation" items, on the "out_of_fold"
+            predictions of a study, best on the "scored" items themselves (an optimistic figure), or
+            moved by the "user".
     """
 
     thresholds: Mapping[str, float]
@@ -488,6 +489,20 @@ class Task(ABC):
     @abstractmethod
     def split(self, record: DatasetRecord, config: Any) -> SplitManifest:
         """Divide the labelled items into training and validation parts, groups kept together."""
+
+    def folds(
+        self, record: DatasetRecord, config: Any, count: int, *, by_group: bool = True
+    ) -> Sequence[SplitManifest] | None:
+        """Divide the labelled items so that each validates once; None leaves it to the product.
+
+        Args:
+            record: Data set.
+            config: Options that a split looks at.
+            count: Number of folds; 0 for one a group.
+            by_group: False draws items at random, whatever belongs together, to show what such a
+                leak does to the score.
+        """
+        return None
 
     # work
 

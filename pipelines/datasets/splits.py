@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,72 @@ def group_split(record: DatasetRecord, validation_share: float, seed: int) -> Sp
     for name, ids in groups.items():
         parts["validation" if name in chosen else "train"] += ids
     return _manifest(record, f"groups share={validation_share:g}", seed, parts)
+
+
+def fold_splits(record: DatasetRecord, num_folds: int, seed: int = 0) -> list[SplitManifest]:
+    """Divide the labelled items into folds, each of them the validation part once.
+
+    Groups stay whole. A single group (one stack of sections) is cut into contiguous blocks: drawn
+    at random, neighbours that resemble one another would stand on both sides.
+
+    Args:
+        record: Data set whose items stand in their natural order.
+        num_folds: Folds; 0 leaves one group out at a time.
+        seed: Seed of the draw of groups.
+
+    Raises:
+        ConfigError: Fewer groups (or items of the only group) than folds.
+    """
+    groups = _labelled_groups(record)
+    if len(groups) == 1 and num_folds:
+        (ids,) = groups.values()
+        _check_folds(num_folds, len(ids), "data.too_many_blocks")
+        edges = np.linspace(0, len(ids), num_folds + 1).round().astype(int)
+        folds = [ids[a:b] for a, b in pairwise(edges)]
+        return _fold_manifests(record, folds, "blocks", seed)
+    _check_folds(num_folds or len(groups), len(groups), "data.too_many_folds")
+    dealt = deal_groups({g: len(ids) for g, ids in groups.items()}, num_folds, seed)
+    folds = [[i for g in members for i in groups[g]] for members in dealt]
+    return _fold_manifests(record, folds, "groups", seed)
+
+
+def random_fold_splits(record: DatasetRecord, num_folds: int, seed: int = 0) -> list[SplitManifest]:
+    """Divide the labelled items into folds at random, whatever belongs together.
+
+    The figures of such a split flatter where groups hold several items; it exists to show by how
+    much, and its method says so for ever.
+
+    Raises:
+        ConfigError: Fewer items than folds.
+    """
+    groups = _labelled_groups(record)
+    ids = [item_id for members in groups.values() for item_id in members]
+    _check_folds(num_folds, len(ids), "data.too_many_blocks")
+    order = np.random.default_rng((seed, 1)).permutation(len(ids))
+    folds = [sorted(ids[i] for i in part) for part in np.array_split(order, num_folds)]
+    leaking = sum(len(members) > 1 for members in groups.values())
+    return _fold_manifests(record, folds, f"random LEAK={leaking}" if leaking else "random", seed)
+
+
+def deal_groups(sizes: Mapping[str, int], num_folds: int, seed: int) -> list[list[str]]:
+    """Deal groups to folds of like size: the largest first, each to the smallest fold so far.
+
+    Args:
+        sizes: Group to its number of items.
+        num_folds: Folds; 0 gives every group one of its own, in the order given.
+        seed: Seed of the order among groups of one size.
+    """
+    names = list(sizes)
+    if not num_folds:
+        return [[name] for name in names]
+    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    folds: list[list[str]] = [[] for _ in range(num_folds)]
+    totals = [0] * num_folds
+    for name in sorted(order, key=lambda n: -sizes[n]):
+        smallest = totals.index(min(totals))
+        folds[smallest].append(name)
+        totals[smallest] += sizes[name]
+    return folds
 
 
 def given_split(record: DatasetRecord, parts: Mapping[Part, Sequence[str]]) -> SplitManifest:
@@ -139,6 +206,27 @@ def split_from_json(data: Mapping[str, Any]) -> SplitManifest:
         seed=int(data["seed"]),
         parts={part: tuple(parts[part]) for part in PARTS if part in parts},
     )
+
+
+def _fold_manifests(
+    record: DatasetRecord, folds: Sequence[Sequence[str]], method: str, seed: int
+) -> list[SplitManifest]:
+    labelled = [item.item_id for item in record.items if item.has_truth]
+    found = []
+    for number, held_out in enumerate(folds, start=1):
+        out = set(held_out)
+        parts: dict[Part, list[str]] = {
+            "train": [i for i in labelled if i not in out],
+            "validation": [i for i in labelled if i in out],
+        }
+        name = f"fold {number}/{len(folds)} {method}"
+        found.append(_manifest(record, name, seed, parts))
+    return found
+
+
+def _check_folds(num_folds: int, most: int, text_id: str) -> None:
+    if not 2 <= num_folds <= most:
+        raise ConfigError(Text(text_id, got=num_folds, most=most))
 
 
 def _manifest(

@@ -12,6 +12,8 @@ runs/<run_id>/
   pause, cancel     wishes of a person, read by the worker
   checkpoint/       weights and card (training)
   prediction/       the field's files (prediction); statistics.npz and scores.json beside it
+  items.parquet     one row an item: part, answer, figures
+  environment.json  the machine, its device, and the code that did the work
 """
 
 from __future__ import annotations
@@ -107,10 +109,12 @@ class RunRequest:
         output: Folder that a prediction writes into, or "" for the run's own.
         item_ids: Items to predict; empty for all of them.
         seed: Seed of the run.
+        study: Study that it is a run of, or "".
         owner: Who started it.
         created: ISO 8601 in UTC.
         code_version: Commit of the code.
         versions: Package to version.
+        repeats: Run that is done again, or "".
     """
 
     run_id: str
@@ -126,10 +130,12 @@ class RunRequest:
     output: str = ""
     item_ids: tuple[str, ...] = ()
     seed: int = 0
+    study: str = ""
     owner: str = ""
     created: str = ""
     code_version: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    repeats: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,6 +246,8 @@ class NewRun:
         output: Folder that a prediction writes into, or None for the run's own.
         item_ids: Items to predict; empty for all.
         seed: Seed of the run.
+        study: Study that it is a run of, or "".
+        repeats: Run that is done again, or "".
     """
 
     task_id: str
@@ -254,6 +262,8 @@ class NewRun:
     output: Path | None = None
     item_ids: Sequence[str] = ()
     seed: int = 0
+    study: str = ""
+    repeats: str = ""
 
 
 @dataclass(frozen=True)
@@ -466,10 +476,12 @@ def _write_run(folder: Path, new: NewRun, owner: str) -> None:
         output=str(new.output.resolve()) if new.output else "",
         item_ids=tuple(new.item_ids),
         seed=new.seed,
+        study=new.study,
         owner=owner,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=code_version(),
         versions=package_versions(),
+        repeats=new.repeats,
     )
     write_json(folder / REQUEST, dataclasses.asdict(request))
     write_state(folder, RunState(heartbeat=time.time()))

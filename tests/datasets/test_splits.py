@@ -3,10 +3,13 @@ import pytest
 from pipelines.contract import DatasetRecord, Item
 from pipelines.datasets import (
     block_split,
+    deal_groups,
+    fold_splits,
     given_split,
     group_split,
     list_splits,
     load_split,
+    random_fold_splits,
     save_split,
     split_from_json,
     split_to_json,
@@ -137,3 +140,61 @@ def test_a_missing_or_damaged_split_is_told(settings):
     with pytest.raises(DataFormatError) as caught:
         load_split("set-1", "abc", settings)
     assert_clear(caught.value.text, "abc")
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Five groups of one to five items; one item has no truth."""
+    return make_record(
+        tmp_path, a=[True] * 5, b=[True] * 3, c=[True] * 3, d=[True, False], e=[True] * 2
+    )
+
+
+@pytest.fixture
+def one_stack(tmp_path):
+    return make_record(tmp_path, a=[True] * 8)
+
+
+def test_every_item_validates_in_exactly_one_fold_and_groups_stay_whole(
+    many: DatasetRecord,
+) -> None:
+    folds = fold_splits(many, 3, seed=1)
+    held_out = [i for split in folds for i in split.parts["validation"]]
+    labelled = [item.item_id for item in many.items if item.has_truth]
+    assert sorted(held_out) == sorted(labelled)
+    for split in folds:
+        assert sorted((*split.parts["train"], *split.parts["validation"])) == sorted(labelled)
+        sides = [{many.item(i).group for i in split.parts[p]} for p in ("train", "validation")]
+        assert not sides[0] & sides[1]
+
+
+def test_no_fold_count_leaves_each_group_out_once(many: DatasetRecord) -> None:
+    folds = fold_splits(many, 0)
+    groups = [{many.item(i).group for i in split.parts["validation"]} for split in folds]
+    assert sorted(g for (g,) in groups) == sorted({item.group for item in many.items})
+
+
+def test_a_single_group_is_cut_into_neighbouring_blocks(one_stack: DatasetRecord) -> None:
+    blocks = [split.parts["validation"] for split in fold_splits(one_stack, 3)]
+    assert [i for block in blocks for i in block] == [item.item_id for item in one_stack.items]
+
+
+def test_more_folds_than_groups_are_refused(many: DatasetRecord) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fold_splits(many, 99)
+    assert caught.value.text.params["most"] == len({item.group for item in many.items})
+
+
+def test_random_folds_say_in_their_method_that_they_leak(many: DatasetRecord) -> None:
+    folds = random_fold_splits(many, 2, seed=0)
+    assert all("LEAK" in split.method for split in folds)
+    held_out = [i for split in folds for i in split.parts["validation"]]
+    assert sorted(held_out) == sorted(item.item_id for item in many.items if item.has_truth)
+
+
+def test_groups_are_dealt_to_folds_of_like_size() -> None:
+    folds = deal_groups({"a": 10, "b": 6, "c": 5, "d": 1}, 2, seed=0)
+    assert sorted(sorted(f) for f in folds) == [["a", "d"], ["b", "c"]]

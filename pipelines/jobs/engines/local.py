@@ -33,22 +33,8 @@ def launch(run: Run, settings: Settings | None = None) -> Run:
     Raises:
         JobError: The process could not be started.
     """
-    settings = settings or load_settings()
-    command = worker_command(run.folder, settings.runs / ".queue")
-    detach = [
-        sys.executable,
-        "-I",
-        str(Path(__file__).with_name("detach.py")),
-        str(run.folder / store.LOG),
-    ]
     try:
-        subprocess.run(
-            [*detach, *command],
-            cwd=REPOSITORY,
-            check=True,
-            capture_output=True,
-            timeout=START_TIMEOUT_S,
-        )
+        start_worker(run.folder, settings or load_settings())
     except (OSError, subprocess.SubprocessError) as error:
         text = Text("jobs.cannot_start", run=run.short_id, cause=str(error))
         store.write_state(run.folder, dataclasses.replace(
@@ -56,6 +42,29 @@ def launch(run: Run, settings: Settings | None = None) -> Run:
         ))  # fmt: skip
         raise JobError(text) from error
     return run.reread()
+
+
+def start_worker(folder: Path, settings: Settings) -> None:
+    """Start the command that works on a folder; its words go to the log there.
+
+    Raises:
+        OSError: The process could not be started.
+        subprocess.SubprocessError: It ended at once, or took too long.
+    """
+    command = worker_command(folder, settings.runs / ".queue")
+    detach = [
+        sys.executable,
+        "-I",
+        str(Path(__file__).with_name("detach.py")),
+        str(folder / store.LOG),
+    ]
+    subprocess.run(
+        [*detach, *command],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        timeout=START_TIMEOUT_S,
+    )
 
 
 def pause(run: Run) -> None:
