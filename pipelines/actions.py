@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ from pipelines.errors import (
     DataFormatError,
     DatasetNotFoundError,
 )
+from pipelines.evidence.keep import ITEMS, ItemTable, keep_environment
 from pipelines.jobs.store import Run
 from pipelines.text import Text
 
@@ -94,10 +95,13 @@ def perform(run: Run, reporter: RunReporter) -> None:
         PipelineError: Something that the person can mend.
         StoppedOnWishError: Somebody asked to pause or to stop.
     """
+    wish = str(run.request.config.get("device", "auto"))
+    keep_environment(run.folder, wish)
     if run.request.action == "train":
         run_training(run, reporter)
     else:
         run_prediction(run, reporter)
+    keep_environment(run.folder, wish)  # once more: now it is known which device was taken
 
 
 def run_training(run: Run, reporter: RunReporter) -> Path:
@@ -119,11 +123,19 @@ def run_training(run: Run, reporter: RunReporter) -> Path:
         complete_card(checkpoint, run, record, split)
     _obey_wish(reporter)
     held_out = [i for part in ("validation", "test") for i in split.parts.get(part, ())]
-    rows = _predict_and_measure(run, reporter, checkpoint, held_out) if held_out else None
+    predict = task.predict
+    if not held_out:  # perhaps parts of the checkpoint were trained without some items
+        held_out, predict = list(task.cross_fitted_items(checkpoint)), task.predict_cross_fitted
+        split = dataclasses.replace(split, parts={"validation": tuple(held_out)})
+    if not held_out:
+        return checkpoint
+    items, rows = _predict_and_measure(run, reporter, checkpoint, held_out, predict)
+    scores = None
     if rows is not None:
         scores = score_parts(task, rows, split, chosen=None)
         _write_scores(run.folder, rows, scores)
         _write_scores_into_card(checkpoint, scores)
+    _keep_items(run, items, rows, scores)
     return checkpoint
 
 
@@ -137,10 +149,13 @@ def run_prediction(run: Run, reporter: RunReporter) -> Path:
     checkpoint, record = Path(run.request.checkpoint), run.dataset()
     card = load_card(checkpoint, task_id=task.id)
     item_ids = run.request.item_ids or tuple(task.default_items(record))
-    rows = _predict_and_measure(run, reporter, checkpoint, item_ids)
+    items, rows = _predict_and_measure(run, reporter, checkpoint, item_ids, task.predict)
+    scores = None
     if rows is not None:
         split = split_of_checkpoint(checkpoint, record)
-        _write_scores(run.folder, rows, score_parts(task, rows, split, chosen=point_of_card(card)))
+        scores = score_parts(task, rows, split, chosen=point_of_card(card))
+        _write_scores(run.folder, rows, scores)
+    _keep_items(run, items, rows, scores)
     return run.prediction_folder
 
 
@@ -308,32 +323,38 @@ def plain_numbers(value: Any) -> Any:  # any JSON value, returned with NaN as nu
 
 
 def _predict_and_measure(
-    run: Run, reporter: RunReporter, checkpoint: Path, item_ids: Sequence[str]
-) -> ItemStatistics | None:
-    """Predict and write items one by one; return the rows of those with a truth."""
+    run: Run,
+    reporter: RunReporter,
+    checkpoint: Path,
+    item_ids: Sequence[str],
+    predict: Callable[..., Iterator[Prediction]],
+) -> tuple[ItemTable, ItemStatistics | None]:
+    """Predict and write items one by one; return a row an item, and the rows that are scored."""
     task, record = registry.get_task(run.request.task_id), run.dataset()
     config = configs.parse(task.config_type, run.request.config)
     samples = task.open_dataset(record, item_ids)
     folder = run.prediction_folder
     folder.mkdir(exist_ok=True)
     rows: list[ItemStatistics] = []
+    items = ItemTable()
     num_done = 0
     stage = Text("jobs.stage.predicting")
     reporter.progress(0, len(samples), stage, None)
     with disk_errors(folder):
-        predictions = task.predict(checkpoint, samples, config, reporter)
+        predictions = predict(checkpoint, samples, config, reporter)
         written = task.write_predictions(predictions, record, folder)
         for index, prediction in enumerate(written):
             truth = samples[index].truth
             if truth is not None:
                 rows.append(task.statistics(prediction, truth))
+            items.add(prediction)
             reporter.progress(index + 1, len(samples), stage, None)
             num_done = index + 1
             if num_done < len(samples):
                 _obey_wish(reporter)
     if num_done < len(samples):  # a task that saw the wish itself yields no further item
         raise StoppedOnWishError
-    return ItemStatistics.concatenate(rows) if rows else None
+    return items, ItemStatistics.concatenate(rows) if rows else None
 
 
 def _obey_wish(reporter: RunReporter) -> None:
@@ -375,6 +396,28 @@ def _write_scores(folder: Path, rows: ItemStatistics, scores: Scores) -> None:
     with disk_errors(folder / "statistics.npz"):
         rows.save(folder / "statistics.npz")
     write_json(folder / "scores.json", scores.to_json())
+
+
+def _keep_items(
+    run: Run, items: ItemTable, rows: ItemStatistics | None, scores: Scores | None
+) -> None:
+    """Write one row an item with its part, its answer and its own figures."""
+    task = registry.get_task(run.request.task_id)
+    facts: dict[str, Any] = {
+        "task_id": task.id,
+        "run_id": run.run_id,
+        "data_fingerprint": data_fingerprint(run.dataset()),
+    }
+    point = OperatingPoint({}) if scores is None else scores.operating_point
+    parts = {} if scores is None else scores.parts
+    facts["thresholds"] = dict(point.thresholds)
+    items.write(
+        run.folder / ITEMS,
+        part_of={i: name for name, part in parts.items() for i in part.item_ids},
+        rows=rows,
+        reduce=lambda taken: task.reduce(taken, point),
+        facts=facts,
+    )
 
 
 def _write_scores_into_card(checkpoint: Path, scores: Scores) -> None:

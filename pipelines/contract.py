@@ -28,6 +28,7 @@ Step = Literal["data", "train", "predict", "evaluate", "explore"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 STEPS: tuple[Step, ...] = ("data", "train", "predict", "evaluate", "explore")
 StopWish = Literal["pause", "stop"]
+PairedTest = Literal["delong", "mcnemar", "resampling"]
 ThresholdSource = Literal["default", "validation", "out_of_fold", "scored", "user"]
 
 
@@ -217,6 +218,9 @@ class MetricInfo:
         high: Highest possible value.
         is_main: Whether it is the one that is shown first.
         texts: Prefix of its message ids.
+        test: How two models are compared on independent items: "delong" for the area under the ROC
+            curve of `Task.ranking`, "mcnemar" for a share of items that are right (its figure of a
+            single item is 0 or 1), "resampling" for anything else.
     """
 
     name: str
@@ -225,6 +229,7 @@ class MetricInfo:
     high: float
     is_main: bool = False
     texts: str = "metrics"
+    test: PairedTest = "resampling"
 
     @property
     def label(self) -> Text:
@@ -299,6 +304,41 @@ class ItemStatistics:
         """Read what `save` wrote; pickled objects are refused."""
         with np.load(path, allow_pickle=False) as file:
             return ItemStatistics({name: file[name] for name in file.files})
+
+
+@dataclass(frozen=True)
+class ItemSums:
+    """Hold additive parts of figures, so that thousands of resamplings are a matrix product.
+
+    Attributes:
+        item_ids: `(N,)` str, an item a row.
+        groups: `(N,)` str.
+        table: `(N, K)` float64 parts that are summed over items.
+        figures: From `(..., K)` sums to figures of shape `(...)`, as `Task.reduce` names them; what
+            is 0/0 is decided as there.
+    """
+
+    item_ids: Array
+    groups: Array
+    table: Array
+    figures: Callable[[Array], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Hold what the area under the ROC curve ranks.
+
+    Attributes:
+        item_ids: `(N,)` str, an item a row.
+        groups: `(N,)` str.
+        is_positive: `(N, A)` bool; the figure is the mean over the `A` areas that are defined.
+        scores: `(N, A)` float, higher for positives.
+    """
+
+    item_ids: Array
+    groups: Array
+    is_positive: Array
+    scores: Array
 
 
 # --- work -----------------------------------------------------------------------------------
@@ -412,6 +452,83 @@ class Panel:
         return Text(f"{self.texts}.{self.panel_id}.help")
 
 
+# --- evidence -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExportableNetwork:
+    """Hold a network as it can be handed to another program, with real inputs to check it on.
+
+    Attributes:
+        module: `torch.nn.Module` in evaluation mode on the CPU, one tensor in, one tensor out.
+        inputs: `(N, ...)` float32, real items brought to the form that the network takes.
+        axes: Name of each axis of the input; those that may have another length are in `free`.
+        free: Axes whose length may differ from that of `inputs`.
+        note: What is done before and after the network, in a sentence or two.
+    """
+
+    module: Any  # torch is not imported to describe a task
+    inputs: Array
+    axes: tuple[str, ...]
+    free: tuple[str, ...]
+    note: Text
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Say for people what models of a task are for, and where they end.
+
+    Attributes:
+        purpose: What the model is for, and what not.
+        licence: Terms of the data that it is usually trained on.
+        limits: What its figures do not show, one sentence each.
+    """
+
+    purpose: Text
+    licence: Text
+    limits: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Hold what a task may tell of in the report of a run.
+
+    Attributes:
+        record: Data set of the run.
+        samples: Items that were predicted, opened when they are indexed.
+        config: Configuration of the run.
+        architecture: What the card says of the network.
+        predictions: Predictions by item id, opened when they are asked for.
+        statistics: Rows of the scored items, or None.
+        operating_point: Thresholds at which the figures are read, or None.
+        parts: Part to the ids of its scored items.
+    """
+
+    record: DatasetRecord
+    samples: Sequence[Sample]
+    config: Any
+    architecture: Mapping[str, Any]
+    predictions: Mapping[str, Prediction]
+    statistics: ItemStatistics | None
+    operating_point: OperatingPoint | None
+    parts: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """Add to one chapter of a report.
+
+    Attributes:
+        chapter: Chapter that it belongs to.
+        blocks: Paragraphs and pictures in their order.
+        title: Heading below the chapter's, or None.
+    """
+
+    chapter: Literal["data", "method", "results", "limits"]
+    blocks: tuple[Text | View, ...]
+    title: Text | None = None
+
+
 class Task(ABC):
     """Serve one kind of images, from the files that its users have to a scored prediction.
 
@@ -516,6 +633,16 @@ class Task(ABC):
     ) -> Iterator[Prediction]:
         """Predict items one by one, in the order given, memory bounded."""
 
+    def cross_fitted_items(self, checkpoint: Path) -> Sequence[str]:
+        """List training items that a part of the checkpoint was trained without: none."""
+        return ()
+
+    def predict_cross_fitted(
+        self, checkpoint: Path, samples: Sequence[Sample], config: Any, run: RunReporter
+    ) -> Iterator[Prediction]:
+        """Predict `cross_fitted_items` with the parts that did not see them."""
+        return self.predict(checkpoint, samples, config, run)
+
     @abstractmethod
     def write_predictions(
         self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
@@ -558,6 +685,44 @@ class Task(ABC):
     def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
         """Compute every metric from rows of any items, repeats included."""
 
+    def item_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums | None:
+        """Return the additive parts of the figures at a point; None leaves resampling to `reduce`.
+
+        Figures that are no function of sums (areas under curves) may be missing from it.
+        """
+        return None
+
+    def ranking(self, rows: ItemStatistics) -> Ranking | None:
+        """Return what the metric whose test is "delong" ranks, or None without such a metric."""
+        return None
+
+    def average_rows(self, rows: Sequence[ItemStatistics]) -> ItemStatistics | None:
+        """Average several models' predictions of the same items, where their rows hold them.
+
+        Args:
+            rows: Of each model, items in the same order.
+
+        Returns:
+            None where the predictions themselves are needed; see `average`.
+        """
+        return None
+
+    def average(self, predictions: Sequence[Prediction]) -> Prediction | None:
+        """Average several models' predictions of one item, or None where that has no meaning.
+
+        By default arrays of numbers that all models give in one shape are averaged; anything else
+        has to be said by the task.
+        """
+        first = predictions[0]
+        values: dict[str, Array] = {}
+        for name in first.values:
+            arrays = [np.asarray(p.values.get(name)) for p in predictions]
+            is_number = all(np.issubdtype(a.dtype, np.floating) for a in arrays)
+            if not is_number or len({a.shape for a in arrays}) > 1:
+                continue
+            values[name] = np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
+        return Prediction(first.item_id, first.group, values) if values else None
+
     @abstractmethod
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
         """List the threshold values that `reduce` can be asked for, per threshold name."""
@@ -587,6 +752,24 @@ class Task(ABC):
         None lets an evaluation take the best thresholds on the scored items themselves.
         """
         return None
+
+    # evidence
+
+    def model_facts(self) -> ModelFacts:
+        """Say what models are for, the licence of the data, and the limits; general by default."""
+        return ModelFacts(
+            Text("evidence.purpose"), Text("evidence.licence"), (Text("evidence.limit_data"),)
+        )
+
+    def network_for_export(
+        self, checkpoint: Path, samples: Sequence[Sample]
+    ) -> ExportableNetwork | None:
+        """Return the network of a checkpoint with real inputs, or None where it has none."""
+        return None
+
+    def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:
+        """Add to the report of a run what only the task knows: pictures, tables, its method."""
+        return ()
 
     def commands(self) -> Sequence[Command]:
         """List what the task adds to the command line, called `NAME TASK ...`."""

@@ -1,0 +1,1 @@
+"""Everything that is needed to believe a run and to repeat it."""

@@ -1,0 +1,1 @@
+from tests.jobs.conftest import new_run, settings, task  # noqa: F401 - fixtures
