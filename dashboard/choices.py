@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dashboard.address import keep, restore
 from dashboard.words import number, say, tr
 from pipelines import datasets
 from pipelines.contract import DatasetRecord, Task
-from pipelines.core.checkpoints import CheckpointEntry, list_checkpoints
+from pipelines.core.checkpoints import RUN_SUBFOLDER, CheckpointEntry, list_checkpoints
 from pipelines.jobs.store import Run, list_runs
 from pipelines.settings import load_settings
 from pipelines.text import Text
@@ -27,7 +27,7 @@ class Choices:
     Attributes:
         record: Chosen data set.
         model: Chosen checkpoint, or None when there is none.
-        run: Run whose predictions and scores are shown, or None.
+        run: Run that scored this model on these data, shown on Evaluate, or None.
     """
 
     record: DatasetRecord
@@ -78,19 +78,65 @@ def scored_runs(task: Task, record: DatasetRecord) -> dict[str, Run]:
     }
 
 
+def model_of_run(run: Run, models: Mapping[str, CheckpointEntry]) -> str | None:
+    """Return the name of the model whose scores a run holds, or None when it is gone."""
+    folder = run.checkpoint
+    if folder is None:
+        return None
+    here = (folder.resolve(), (folder / RUN_SUBFOLDER).resolve())
+    return next((name for name, entry in models.items() if entry.folder.resolve() in here), None)
+
+
 def read_choices(task: Task) -> Choices:
-    """Read data set, model and run from session and address; the pickers stand on the steps."""
+    """Read data set, model and run from session and address; the pickers stand on the steps.
+
+    The three always belong together: the run is one that scored this model on these data.
+    """
     records, models = list_records(task), list_models(task)
     data = restore("data", "choice.data", list(records), next(iter(records)))
     record = records[str(data)]
     keep("data", data if data != next(iter(records)) else None)
-    model = restore("model", "choice.model", list(models), next(iter(models), None))
-    keep("model", model if model != next(iter(models), None) else None)
-    runs = scored_runs(task, record)
-    newest = next(iter(runs), None)
-    run = restore("run", "choice.run", list(runs), newest)
+    made_with = _models_of_runs(task, record, models)
+    _follow_run_of_address(made_with)
+    first = next(iter(made_with.values()), next(iter(models), None))
+    model = _restore_or_follow("model", "choice.model", list(models), first)
+    keep("model", model if model != first else None)
+    own = [run_id for run_id, name in made_with.items() if name == model]
+    newest = next(iter(own), None)
+    run = _restore_or_follow("run", "choice.run", own, newest)
     keep("run", run if run != newest else None)
-    return Choices(record, models.get(str(model)), runs.get(str(run)))
+    return Choices(record, models.get(str(model)), scored_runs(task, record).get(str(run)))
+
+
+def _models_of_runs(
+    task: Task, record: DatasetRecord, models: Mapping[str, CheckpointEntry]
+) -> dict[str, str]:
+    """Return the scored runs on these data, newest first, each with the name of its model."""
+    named = {i: model_of_run(run, models) for i, run in scored_runs(task, record).items()}
+    return {run_id: name for run_id, name in named.items() if name is not None}
+
+
+def _follow_run_of_address(made_with: Mapping[str, str]) -> None:
+    """Let a link that newly names a run bring along the model that it scored."""
+    asked = st.query_params.get("run")
+    if (
+        asked is not None
+        and asked in made_with
+        and asked != st.session_state.get("choice.run_followed")
+    ):
+        st.session_state["choice.model"] = made_with[asked]
+    st.session_state["choice.run_followed"] = asked
+
+
+def _restore_or_follow(
+    name: str, key: str, options: Sequence[str], default: str | None
+) -> str | None:
+    """Restore a choice; one that stands on the default moves on with it, as to a new run."""
+    before = st.session_state.get(f"{key}.default")
+    if before not in (None, default) and st.session_state.get(key) == before:
+        st.session_state[key] = default
+    st.session_state[f"{key}.default"] = default
+    return restore(name, key, options, default)
 
 
 def pick_data(task: Task) -> None:
@@ -117,12 +163,15 @@ def pick_model(task: Task) -> None:
 
 
 def pick_run(task: Task, record: DatasetRecord) -> None:
-    """Draw the picker of the run whose scores are shown."""
+    """Draw the picker of the run whose scores are shown, among those of the chosen model."""
+    models = list_models(task)
+    chosen = st.session_state.get("choice.model")
     runs = scored_runs(task, record)
-    if runs:
+    own = [i for i, name in _models_of_runs(task, record, models).items() if name == chosen]
+    if own:
         st.selectbox(
             tr("pages.scored_run"),
-            list(runs),
+            own,
             format_func=lambda name: say(runs[name].title),
             key="choice.run",
         )

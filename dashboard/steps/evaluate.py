@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard.choices import Choices, order_parts, pick_data, pick_run
+from dashboard.choices import Choices, order_parts, pick_data, pick_model, pick_run
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
@@ -39,6 +39,7 @@ def show(task: Task, choices: Choices) -> None:
 def _draw_empty(task: Task, choices: Choices) -> None:
     run_id = watched_run(task.id, "predict")
     if run_id is not None:
+        pick_model(task)
         draw_run(run_id)
     draw_empty("query_stats", tr("evaluate_step.empty_title"), tr("evaluate_step.empty"))
     if choices.model is None or not any(i.has_truth for i in choices.record.items):
