@@ -12,6 +12,7 @@ from pipelines.contract import (
     DatasetRecord,
     Inspection,
     ItemStatistics,
+    ItemSums,
     MetricInfo,
     OperatingPoint,
     Panel,
@@ -98,6 +99,21 @@ class CryoetPicking(Task):
 
         return predict_samples(checkpoint, samples, config, run)
 
+    def cross_fitted_items(self, checkpoint: Path) -> Sequence[str]:
+        """List the training tomograms that one of the networks was trained without."""
+        from pipelines.core.checkpoints import load_card
+        from pipelines.tasks.cryoet_picking.predictions import held_out_by
+
+        return tuple(held_out_by(load_card(checkpoint)))
+
+    def predict_cross_fitted(
+        self, checkpoint: Path, samples: Sequence[Sample], config: Any, run: RunReporter
+    ) -> Iterator[Prediction]:
+        """Find candidates in training tomograms with the network that did not see each."""
+        from pipelines.tasks.cryoet_picking.predictions import predict_samples
+
+        return predict_samples(checkpoint, samples, config, run, is_cross_fitted=True)
+
     def write_predictions(
         self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
     ) -> Iterator[Prediction]:
@@ -146,6 +162,12 @@ class CryoetPicking(Task):
         from pipelines.tasks.cryoet_picking import metrics
 
         return metrics.reduce_rows(rows, operating_point)
+
+    def item_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums:
+        """Return the counts of each tomogram that add up to the challenge's score."""
+        from pipelines.tasks.cryoet_picking.sums import sums_of_rows
+
+        return sums_of_rows(rows, operating_point)
 
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
         """List the thresholds of every kind."""

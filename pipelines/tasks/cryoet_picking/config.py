@@ -24,6 +24,7 @@ class Config:
     ema_decay: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
     initial_checkpoint: str = option("", group="training", expert=True)
+    folds: int = option(1, low=1, high=8, group="data")
     validation_share: float = option(0.25, low=0.0, high=0.5, group="data", step=0.05)
     validation_item: str = option("", group="data", expert=True)
 
@@ -55,6 +56,7 @@ class Config:
     flips: bool = option(True, group="augmentation")
     noise_std: float = option(0.3, low=0.0, high=2.0, group="augmentation", step=0.05)
     contrast: float = option(0.2, low=0.0, high=0.9, group="augmentation", step=0.05)
+    mixing: float = option(0.0, low=0.0, high=1.0, group="augmentation", step=0.05)
 
     symmetries: str = option("flips", choices=("none", "flips", "all"), group="prediction")
     overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", step=0.05)

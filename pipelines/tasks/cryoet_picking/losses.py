@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.particles import Particle
+from pipelines.tasks.cryoet_picking.patches import IGNORED
 
 _EPSILON = 1e-4
 
@@ -34,7 +35,7 @@ def loss_of(logits: Tensor, target: Tensor, weights: Tensor, config: Config) -> 
     classes = torch.cat([weights.new_tensor([config.background_weight]), weights])
     total = logits.new_zeros(())
     if config.loss != "tversky":
-        total = total + functional.cross_entropy(logits, target, classes)
+        total = total + functional.cross_entropy(logits, target, classes, ignore_index=IGNORED)
     if config.loss != "ce":
         total = total + tversky_loss(logits, target, weights, beta=config.tversky_beta)
     return total
@@ -49,8 +50,9 @@ def tversky_loss(logits: Tensor, target: Tensor, weights: Tensor, *, beta: float
     """
     probabilities = logits.softmax(1)
     num_kinds = len(weights)
-    is_kind = functional.one_hot(target, num_kinds + 1)[..., 1:].movedim(-1, 1)
-    probabilities = probabilities[:, 1:]
+    is_known = (target != IGNORED).unsqueeze(1)
+    is_kind = functional.one_hot(target.clamp_min(0), num_kinds + 1)[..., 1:].movedim(-1, 1)
+    probabilities = probabilities[:, 1:] * is_known
     axes = (0, 2, 3, 4)
     size = is_kind.sum(axes).float()
     hit = (probabilities * is_kind).sum(axes)
@@ -68,9 +70,10 @@ def heat_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     divided by the number of centres, so that empty patches add only what they invent.
     """
     probability = logits.sigmoid().clamp(_EPSILON, 1 - _EPSILON)
+    is_known = target >= 0
     is_top = target >= 0.8  # the top seldom lies on a voxel's centre
     hit = (1 - probability) ** 2 * probability.log() * is_top
-    other = (1 - target) ** 4 * probability**2 * (1 - probability).log() * ~is_top
+    other = (1 - target) ** 4 * probability**2 * (1 - probability).log() * ~is_top * is_known
     per_kind = -(hit + other).sum((0, 2, 3, 4))
     total: Tensor = (per_kind * weights).sum() / is_top.sum().clamp_min(8)
     return total

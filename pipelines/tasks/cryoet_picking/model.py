@@ -8,12 +8,14 @@ layers would be most of the cost (a 16-channel one alone as much as the whole of
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pipelines.core.checkpoints import load_card, load_weights
 from pipelines.errors import CheckpointMismatchError, ConfigError
 from pipelines.text import Text
 
@@ -121,6 +123,37 @@ def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes
         3, 1, outputs, [3, 3, 3, 3], [1, 2, 2, 2], [2, 2, 2], filters=sizes, res_block=True
     )
     return FullResolution(network, 8)
+
+
+def join_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Put the weights of several networks into one table, `<number>.<name>`; one stays itself."""
+    if len(states) == 1:
+        return dict(states[0])
+    return {f"{k}.{name}": t for k, state in enumerate(states) for name, t in state.items()}
+
+
+def split_states(
+    weights: Mapping[str, Tensor], architecture: Mapping[str, Any]
+) -> list[dict[str, Tensor]]:
+    """Undo `join_states`: return the weights of each network that a card's architecture counts."""
+    count = int(architecture.get("networks", 1))
+    if count == 1:
+        return [dict(weights)]
+    states: list[dict[str, Tensor]] = [{} for _ in range(count)]
+    for key, tensor in weights.items():
+        number, _, name = key.partition(".")
+        states[int(number)][name] = tensor
+    return states
+
+
+def load_networks(folder: Path) -> list[Any]:  # of the classes above
+    """Build every network of a checkpoint, with its weights."""
+    architecture = load_card(folder).architecture
+    networks = []
+    for state in split_states(load_weights(folder), architecture):
+        networks.append(build_network(architecture))
+        networks[-1].load_state_dict(state)
+    return networks
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:

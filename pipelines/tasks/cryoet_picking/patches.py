@@ -10,6 +10,7 @@ the wedge (it is symmetric); they mirror molecules, whose handedness is not seen
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,11 @@ from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.particles import Particle
 from pipelines.tasks.cryoet_picking.picks import Floats, Integers
 from pipelines.tasks.cryoet_picking.targets import draw_heat, draw_spheres, radii_in_vox
+
+# Target of a voxel that no loss looks at.
+IGNORED = -1
+_MOST_MIXED = np.pi / 4
+_FAINT_HEAT = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Patch:
 
     Attributes:
         volume: `(S, S, S)` float32.
-        target: `(S / stride,) * 3` int64 labels, or `(K, ...)` float32 heat.
+        target: `(S / stride,) * 3` int64 labels, or `(K, ...)` float32 heat; `IGNORED` where it
+            is not known.
     """
 
     volume: NDArray[np.float32]
@@ -79,10 +86,23 @@ def cut_patch(
         stride: Voxels of the patch for one of the target.
         rng: Source of everything random.
     """
+    patch = _cut_one(tomograms, particles, config, stride, rng)
+    if rng.random() < config.mixing:
+        anywhere = dataclasses.replace(config, particle_share=0.0)
+        patch = _mix(patch, _cut_one(tomograms, particles, anywhere, stride, rng), rng)
+    return Patch(_degrade(patch.volume, config, rng), patch.target)
+
+
+def _cut_one(
+    tomograms: Sequence[TrainingTomogram],
+    particles: Sequence[Particle],
+    config: Config,
+    stride: int,
+    rng: np.random.Generator,
+) -> Patch:
     tomogram, centre = _draw_centre(tomograms, particles, config, rng)
     motion = _Motion.draw(config, rng)
     volume = motion.cut(tomogram.volume, centre, config.patch_vox)
-    volume = _degrade(volume, config, rng)
     points = motion.to_patch(tomogram.points_vox, centre, config.patch_vox)
     # Voxel i of the target covers voxels stride * i ... of the patch: its centre lies between them.
     points = (points + 0.5) / stride - 0.5
@@ -95,6 +115,22 @@ def cut_patch(
     draw = draw_spheres if config.target == "spheres" else draw_heat
     target = draw((side,) * 3, points, tomogram.kind_index, radii)
     return Patch(volume, target)
+
+
+def _mix(patch: Patch, other: Patch, rng: np.random.Generator) -> Patch:
+    """Lay the noise of another place over a patch: `cos a * patch + sin a * other`.
+
+    The noise of a tomogram is coloured by the transfer and lacks the wedge, which no drawn noise
+    copies as well as the tomogram's own; the sum keeps its spread. Where only the other place has
+    particles they are too faint to be learnt and not absent either: the target is `IGNORED`.
+    """
+    angle = rng.uniform(0, _MOST_MIXED)
+    volume = patch.volume * np.float32(np.cos(angle)) + other.volume * np.float32(np.sin(angle))
+    if patch.target.ndim == 3:
+        is_open = (patch.target == 0) & (other.target > 0)
+    else:
+        is_open = (patch.target < _FAINT_HEAT) & (other.target >= _FAINT_HEAT)
+    return Patch(volume, np.where(is_open, IGNORED, patch.target).astype(patch.target.dtype))
 
 
 def _draw_centre(

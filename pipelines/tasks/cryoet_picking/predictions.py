@@ -19,6 +19,7 @@ from pipelines.tasks.cryoet_picking.copick_files import write_picks
 from pipelines.tasks.cryoet_picking.data import Geometry, require_volume
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
+from pipelines.tasks.cryoet_picking.splits import HELD_OUT
 from pipelines.tasks.cryoet_picking.submission import FILENAME, read_submission, write_submission
 from pipelines.text import Text
 
@@ -33,7 +34,12 @@ DEFAULT_THRESHOLD: Final = 0.3
 
 
 def predict_samples(
-    checkpoint: Path, samples: Sequence[Sample], config: Config, run: RunReporter
+    checkpoint: Path,
+    samples: Sequence[Sample],
+    config: Config,
+    run: RunReporter,
+    *,
+    is_cross_fitted: bool = False,
 ) -> Iterator[Prediction]:
     """Pick in tomograms one by one; a prediction holds every candidate with its score.
 
@@ -42,6 +48,8 @@ def predict_samples(
         samples: Tomograms.
         config: How to predict; what fixes the network comes from the card.
         run: Takes progress and wishes.
+        is_cross_fitted: Whether each tomogram, of the training then, is answered by the one network
+            of the checkpoint that was trained without it.
 
     Raises:
         CheckpointMismatchError: Checkpoints of other kinds of particle than the first.
@@ -58,11 +66,12 @@ def predict_samples(
     config = _trained_with(config, cards[0])
     device = choose_device(cast("DeviceWish", config.device))
     score = _scorer(folders, cards, config, device, run)
+    held_out = held_out_by(cards[0])
     for sample in samples:
         require_volume(sample)
         geometry: Geometry = sample.meta["geometry"]
         volume = normalised(sample.image)
-        scores = score(volume)
+        scores = score(volume, held_out[sample.item_id] if is_cross_fitted else None)
         del volume
         if run.stop_wish() is not None:
             return
@@ -73,28 +82,33 @@ def predict_samples(
 
 def _scorer(
     folders: Sequence[Path], cards: Sequence[Any], config: Config, device: Any, run: RunReporter
-) -> Any:  # function from (Z, Y, X) float16 to (K, Z', Y', X') float32
+) -> Any:  # function from (Z, Y, X) float16 and a network's number to (K, Z', Y', X') float32
     from pipelines.core.checkpoints import load_weights
     from pipelines.tasks.cryoet_picking.baseline import match_templates
     from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
-    from pipelines.tasks.cryoet_picking.model import build_network
+    from pipelines.tasks.cryoet_picking.model import load_networks
 
     if cards[0].architecture["name"] == "templates":
         templates = load_weights(folders[0])["templates"].numpy()
-        return lambda volume: match_templates(volume, templates)
-    networks = []
-    for folder, card in zip(folders, cards, strict=True):
-        model = build_network(card.architecture)
-        model.load_state_dict(load_weights(folder))
-        is_heat = card.architecture["target"] == "gaussian"
-        networks.append(make_ready(model, device, is_heat=is_heat))
+        return lambda volume, _: match_templates(volume, templates)
+    networks = [
+        make_ready(model, device, is_heat=card.architecture["target"] == "gaussian")
+        for folder, card in zip(folders, cards, strict=True)
+        for model in load_networks(folder)
+    ]
 
-    def score(volume: NDArray[np.float16]) -> NDArray[np.float32]:
+    def score(volume: NDArray[np.float16], only: int | None) -> NDArray[np.float32]:
+        asked = networks if only is None else [networks[only]]
         return predict_scores(
-            networks, volume, config, is_cancelled=lambda: run.stop_wish() is not None
+            asked, volume, config, is_cancelled=lambda: run.stop_wish() is not None
         )
 
     return score
+
+
+def held_out_by(card: Any) -> dict[str, int]:
+    """Return tomogram to the network that was trained without it, of a checkpoint's card."""
+    return {str(k): int(v) for k, v in card.extra.get(HELD_OUT, {}).items()}
 
 
 def _check_alike(cards: Sequence[Any]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from pipelines.contract import DatasetRecord, SplitManifest
 from pipelines.datasets.splits import given_split, group_split
 from pipelines.errors import ConfigError
 from pipelines.text import Text
 
+# Key of a card's extra: tomogram to the number of the network that was trained without it.
+HELD_OUT: Final = "held_out"
 # Seconds for a step of eight 64-voxel patches with width 32: four cores with AMX, and a GPU.
 _STEP_SECONDS = {"cpu": 0.5, "cuda": 0.06, "mps": 0.3}
 
@@ -31,6 +34,25 @@ def split_tomograms(record: DatasetRecord, config: Any) -> SplitManifest:
     if len(labelled) < 2 or config.validation_share == 0:
         return given_split(record, {"train": labelled, "validation": []})
     return group_split(record, config.validation_share, config.seed)
+
+
+def assign_folds(groups: Sequence[str], count: int) -> list[int]:
+    """Deal groups out to folds in turn, so that each network leaves out as many of them.
+
+    Args:
+        groups: Group of each tomogram; one is never split.
+        count: Folds wanted; there are no more than groups.
+
+    Returns:
+        Number of the fold of each tomogram; all 0 where there is one fold only.
+
+    Example:
+        >>> assign_folds(["a", "b", "c", "a"], 2)
+        [0, 1, 0, 0]
+    """
+    order = list(dict.fromkeys(groups))
+    folds = max(1, min(count, len(order)))
+    return [order.index(g) % folds for g in groups]
 
 
 def estimate_seconds(config: Any, device: str) -> float:

@@ -23,7 +23,7 @@ from pipelines.core.checkpoints import (
     save_checkpoint,
 )
 from pipelines.core.device import DeviceWish, Precision, choose_device
-from pipelines.core.training import Batch, Plan, Work, fit
+from pipelines.core.training import Batch, Outcome, Plan, Work, fit
 from pipelines.errors import CheckpointMismatchError, DataFormatError
 from pipelines.tasks.cryoet_picking import metrics
 from pipelines.tasks.cryoet_picking.baseline import STRIDE, learn_templates
@@ -31,7 +31,7 @@ from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.data import Truth, require_volume
 from pipelines.tasks.cryoet_picking.infer import make_ready, pick, predict_scores
 from pipelines.tasks.cryoet_picking.losses import kind_weights, loss_of
-from pipelines.tasks.cryoet_picking.model import build_network
+from pipelines.tasks.cryoet_picking.model import build_network, join_states, split_states
 from pipelines.tasks.cryoet_picking.particles import (
     CHALLENGE,
     Particle,
@@ -42,6 +42,7 @@ from pipelines.tasks.cryoet_picking.particles import (
 )
 from pipelines.tasks.cryoet_picking.patches import TrainingTomogram, cut_patch, make_tomogram
 from pipelines.tasks.cryoet_picking.pictures import slab_picture
+from pipelines.tasks.cryoet_picking.splits import HELD_OUT, assign_folds
 from pipelines.tasks.cryoet_picking.volumes import normalised
 from pipelines.text import Text
 
@@ -64,43 +65,153 @@ def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
     """
     started = time.monotonic()
     device = choose_device(cast("DeviceWish", config.device))
-    tomograms = [_load(s) for s in data.train if s.truth is not None]
+    labelled = [s for s in data.train if s.truth is not None]
+    tomograms = [_load(s) for s in labelled]
     if not tomograms or not any(len(t.kind_index) for t in tomograms):
         raise DataFormatError(Text("cryoet.nothing_to_train"))
     particles = particles_of(data.train)
     if config.architecture == "templates":
         return _learn_baseline(tomograms, particles, config, run)
-    torch.manual_seed(config.seed)  # weights only; patches draw from their own generators
-    architecture = architecture_of(config, particles)
-    model = build_network(architecture)
-    _start_from(model, config)
-    validation = _Validation.prepare(data.validation, particles, config, run)
-    weights = kind_weights(particles, config).to(device)
+    work = _Training(particles, config, device, run)
+    held_out = assign_folds([s.group for s in labelled], 1 if data.validation else config.folds)
+    if max(held_out, default=0) == 0:
+        parts = [(tomograms, data.validation)]
+    else:
+        parts = [_part(tomograms, labelled, held_out, k) for k in range(max(held_out) + 1)]
+    outcomes = work.train_all(parts, loaded_s=time.monotonic() - started)
+    seen_by_others = {
+        s.item_id: fold
+        for s, fold in zip(labelled, held_out, strict=True)
+        if len(parts) > 1 and fold < len(outcomes)
+    }
+    return work.save(outcomes, seen_by_others)
 
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
-        return loss_of(network(batch["volume"]), batch["target"], weights, config)
 
-    work = Work(
-        model=model,
-        make_batch=_BatchMaker(tomograms, particles, config, int(model.stride)),
-        loss_of=loss,
-        validate=validation.measure if validation else None,
-        num_threads=_CPU_THREADS_FOR_PATCHES,
-    )
-    plan = _plan(config, loaded_s=time.monotonic() - started)
-    outcome = fit(work, plan, device=device, run=run, state_file=run.folder / STATE_FILE)
-    card = CheckpointCard(
-        task_id="cryoet_picking",
-        architecture=architecture,
-        config=to_json(config),
-        seed=config.seed,
-        num_parameters=sum(p.numel() for p in model.parameters()),
-        device=str(device),
-        seconds=outcome.elapsed_s,
-        steps=outcome.steps,
-        extra={"particles": kinds_json(particles)},
-    )
-    return save_checkpoint(run.folder / RUN_SUBFOLDER, outcome.model.state_dict(), card)
+def _part(
+    tomograms: Sequence[TrainingTomogram],
+    samples: Sequence[Sample],
+    folds: Sequence[int],
+    fold: int,
+) -> tuple[list[TrainingTomogram], list[Sample]]:
+    """Return what a network trains on, and what it is validated on."""
+    rest = [t for t, f in zip(tomograms, folds, strict=True) if f != fold]
+    return rest, [s for s, f in zip(samples, folds, strict=True) if f == fold]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Train one network, or one a fold, each in its share of the time."""
+
+    particles: tuple[Particle, ...]
+    config: Config
+    device: torch.device
+    run: RunReporter
+
+    def train_all(
+        self, parts: Sequence[tuple[Sequence[TrainingTomogram], Sequence[Sample]]], loaded_s: float
+    ) -> list[Outcome]:
+        """Train a network on each part; a wish to stop ends the list early."""
+        limit = max(self.config.time_limit_s - loaded_s, 1.0) / len(parts)
+        outcomes: list[Outcome] = []
+        for number, (tomograms, validation) in enumerate(parts):
+            done = sum(o.steps for o in outcomes)
+            run = self.run
+            if len(parts) > 1:
+                run = _Share(run, number, len(parts), done, number * limit, limit)
+            outcomes.append(self._train_one(tomograms, validation, number, limit, run))
+            if outcomes[-1].ending != "finished":
+                break
+        return outcomes
+
+    def _train_one(
+        self,
+        tomograms: Sequence[TrainingTomogram],
+        validation: Sequence[Sample],
+        number: int,
+        limit_s: float,
+        run: RunReporter,
+    ) -> Outcome:
+        config = dataclasses.replace(self.config, seed=self.config.seed + 1000 * number)
+        torch.manual_seed(config.seed)  # weights only; patches draw from their own generators
+        model = build_network(architecture_of(config, self.particles))
+        _start_from(model, config)
+        check = _Validation.prepare(validation, self.particles, config, run)
+        weights = kind_weights(self.particles, config).to(self.device)
+
+        def loss(network: nn.Module, batch: Batch) -> Tensor:
+            return loss_of(network(batch["volume"]), batch["target"], weights, config)
+
+        work = Work(
+            model=model,
+            make_batch=_BatchMaker(tomograms, self.particles, config, int(model.stride)),
+            loss_of=loss,
+            validate=check.measure if check else None,
+            num_threads=_CPU_THREADS_FOR_PATCHES,
+        )
+        state_file = self.run.folder / (f"{number}_{STATE_FILE}" if number else STATE_FILE)
+        plan = _plan(config, limit_s)
+        return fit(work, plan, device=self.device, run=run, state_file=state_file)
+
+    def save(self, outcomes: Sequence[Outcome], held_out: Mapping[str, int]) -> Path:
+        """Write all networks into one checkpoint."""
+        config = self.config
+        states = [o.model.state_dict() for o in outcomes]
+        architecture = architecture_of(config, self.particles)
+        card = CheckpointCard(
+            task_id="cryoet_picking",
+            architecture={**architecture, "networks": len(states)},
+            config=to_json(config),
+            seed=config.seed,
+            num_parameters=sum(p.numel() for o in outcomes for p in o.model.parameters()),
+            device=str(self.device),
+            seconds=sum(o.elapsed_s for o in outcomes),
+            steps=sum(o.steps for o in outcomes),
+            extra={"particles": kinds_json(self.particles), HELD_OUT: dict(held_out)},
+        )
+        return save_checkpoint(self.run.folder / RUN_SUBFOLDER, join_states(states), card)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Report one network of several as a part of the whole training."""
+
+    run: RunReporter
+    number: int
+    count: int
+    steps_before: int
+    seconds_before: float
+    limit_s: float
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return self.run.folder
+
+    def progress(self, done: float, total: float, stage: Text, seconds_left: float | None) -> None:
+        """Add the networks before and after."""
+        later = (self.count - self.number - 1) * self.limit_s
+        left = None if seconds_left is None else seconds_left + later
+        self.run.progress(self.number * total + done, self.count * total, stage, left)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Count steps and seconds on from the networks before."""
+        moved = dict(values)
+        moved["step"] = values["step"] + self.steps_before
+        if "elapsed_s" in values:
+            moved["elapsed_s"] = values["elapsed_s"] + self.seconds_before
+        self.run.metrics(moved)
+
+    def picture(self, name: str, pixels: Any, caption: Text) -> None:
+        """Keep it."""
+        self.run.picture(name, pixels, caption)
+
+    def note(self, text: Text) -> None:
+        """Pass it on."""
+        self.run.note(text)
+
+    def stop_wish(self) -> Any:  # StopWish | None
+        """Pass the wish on."""
+        return self.run.stop_wish()
 
 
 def _learn_baseline(
@@ -142,16 +253,15 @@ def architecture_of(config: Config, particles: Sequence[Particle]) -> dict[str, 
     }
 
 
-def _plan(config: Config, *, loaded_s: float) -> Plan:
-    limit = max(config.time_limit_s - loaded_s, 1.0)
+def _plan(config: Config, limit_s: float) -> Plan:
     return Plan(
-        time_limit_s=limit,
+        time_limit_s=limit_s,
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
         precision=cast("Precision", config.precision),
-        validate_every_s=max(_VALIDATE_EVERY_S, limit / 8),
+        validate_every_s=max(_VALIDATE_EVERY_S, limit_s / 8),
     )
 
 
@@ -171,9 +281,9 @@ def _start_from(model: nn.Module, config: Config) -> None:
     if not config.initial_checkpoint:
         return
     folder = Path(config.initial_checkpoint)
-    load_card(folder, task_id="cryoet_picking")
+    card = load_card(folder, task_id="cryoet_picking")
     try:
-        model.load_state_dict(load_weights(folder))
+        model.load_state_dict(split_states(load_weights(folder), card.architecture)[0])
     except RuntimeError as error:
         raise CheckpointMismatchError(
             Text("cryoet.other_network", path=str(folder), name=config.architecture)

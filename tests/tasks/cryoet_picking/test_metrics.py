@@ -183,6 +183,24 @@ def test_best_thresholds_separate_true_from_false_scores():
     assert 0.31 < metrics.best_thresholds(rows)["ribosome"] < 0.7
 
 
+def test_best_thresholds_stand_nearer_to_the_end_of_a_plateau_that_costs_less():
+    """Few false picks below, lost picks above: a lost one costs 16 times as much."""
+    truth = picks_of(*[("ribosome", 0, 0, 400 * i) for i in range(20)])
+    good = [("ribosome", 0, 0, 400 * i, 0.9) for i in range(20)]
+    bad = [("ribosome", 0, 1000, 400 * i, 0.1) for i in range(20)]
+    rows = metrics.measure(picks_of(*good, *bad), truth, CHALLENGE, group="g")
+    assert 0.1 < metrics.best_thresholds(rows)["ribosome"] < 0.45
+
+
+def test_best_thresholds_keep_off_the_ends_of_what_was_measured():
+    truth = picks_of(*[("ribosome", 0, 0, 400 * i) for i in range(9)])
+    rows = metrics.measure(
+        picks_of(*[("ribosome", 0, 0, 400 * i, 0.98) for i in range(9)]), truth, CHALLENGE,
+        group="g",
+    )  # fmt: skip
+    assert 0.15 < metrics.best_thresholds(rows)["ribosome"] < 0.85
+
+
 def test_kind_without_references_and_candidates_is_undefined_on_its_own():
     truth = picks_of(("ribosome", 0, 0, 0))
     rows = metrics.measure(truth, truth, CHALLENGE, group="g")

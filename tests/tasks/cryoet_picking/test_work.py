@@ -258,3 +258,40 @@ def test_exported_notebook_makes_the_submission_again(trained, tree, tmp_path, m
     kept = [picks_at(candidates_of(p), thresholds) for p in made]
     expected = to_csv(Picks.concatenate(kept), TASK.open_dataset(record)[0].meta["particles"])
     assert (tmp_path / "submission.csv").read_bytes() == expected
+
+
+def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path):
+    from pipelines.core.checkpoints import load_card
+    from pipelines.tasks.cryoet_picking.model import load_networks
+
+    config = dataclasses.replace(QUICK, folds=3)  # two tomograms give two
+    samples = TASK.open_dataset(record_of(tree))
+    run = Reporter(tmp_path)
+    folder = TASK.train(TrainingData(samples, ()), config, run)
+    first, second = load_networks(folder)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    assert load_card(folder).extra["held_out"] == {"TS_1": 0, "TS_2": 1}
+    assert TASK.cross_fitted_items(folder) == ("TS_1", "TS_2")
+    steps = [p["step"] for p in run.points]
+    assert steps == sorted(steps)
+    assert steps[-1] == 4
+    crossed = list(TASK.predict_cross_fitted(folder, samples, config, run))
+    averaged = list(TASK.predict(folder, samples, config, run))
+    assert [p.item_id for p in crossed] == ["TS_1", "TS_2"]
+    for one, both in zip(crossed, averaged, strict=True):
+        assert one.values["scores"].shape != both.values["scores"].shape or not np.allclose(
+            one.values["scores"], both.values["scores"]
+        )
+
+
+def test_cross_fit_is_scored_and_freezes_thresholds(tree, tmp_path, capsys):
+    words = ["train", TASK.id, "--data", str(tree), "--run", str(tmp_path / "run"), "--json"]
+    sets = {"max_steps": 1, "width": 8, "patch_vox": 32, "batch_size": 1, "device": "cpu",
+            "symmetries": "none", "window_vox": 64, "folds": 2, "validation_share": 0}  # fmt: skip
+    for name, value in sets.items():
+        words += ["--set", f"{name}={value}"]
+    assert cli.main(words) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores["parts"]["validation"]["item_ids"] == ["TS_1", "TS_2"]
+    assert scores["operating_point"]["source"] == "validation"
