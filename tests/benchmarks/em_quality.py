@@ -91,9 +91,9 @@ def measure(
     num_fitted = len(train) - config.validation_sections  # the last ones, as `Task.split` does
     fitted, held = train[:num_fitted], train[num_fitted:]
     device = torch.device("cpu")
-    trained = train_segmentation(fitted, held, config, device=device, run=_Silent())
+    outcome = train_segmentation(fitted, held, config, device=device, run=_Silent())
     seconds = time.monotonic() - start
-    rows = measure_sections(trained.outcome.model, scored, config, device)
+    rows = measure_sections(outcome.model, scored, config, device)
     threshold = metrics.best_threshold(rows)
     best = metrics.score(rows, threshold)
     each = metrics.section_scores(metrics.at_threshold(rows, threshold).columns)["v_rand"]
@@ -107,7 +107,7 @@ def measure(
     return {
         **{name: round(value, 4) for name, value in found.items()},
         "sections": dict(zip(rows.item_ids(), np.round(each, 4).tolist(), strict=True)),
-        "steps": trained.outcome.steps,
+        "steps": outcome.steps,
         "training_s": round(seconds, 1),
         "config": {k: v for k, v in dataclasses.asdict(config).items() if v != _default(k)},
     }

@@ -44,7 +44,7 @@ def train_checkpoint(data: TrainingData, config: Config, run: RunReporter) -> Pa
         return save_checkpoint(folder, {}, _card(config, {"device": "cpu"}))
     device = choose_device(cast("DeviceWish", config.device))
     start = time.monotonic()
-    trained = train_segmentation(
+    outcome = train_segmentation(
         [_labelled(s) for s in data.train],
         [_labelled(s) for s in data.validation],
         config,
@@ -52,7 +52,6 @@ def train_checkpoint(data: TrainingData, config: Config, run: RunReporter) -> Pa
         run=run,
         folder=run.folder,
     )
-    outcome = trained.outcome
     facts = {
         "device": str(device),
         "num_parameters": count_parameters(outcome.model),

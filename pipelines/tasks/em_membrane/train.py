@@ -42,6 +42,7 @@ from pipelines.tasks.em_membrane.weight_map import unet_weight_map
 from pipelines.text import Text
 
 STATE_FILE: Final = "training_state.safetensors"
+_LARGEST_RESERVE: Final = 0.15  # of the time limit
 _LIVE_SIDE_PX: Final = 1024  # of a larger section only the middle is validated while training
 
 
@@ -70,20 +71,6 @@ class LabelledSection:
     inside: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Hold the result of a training.
-
-    Attributes:
-        outcome: How it ended, the averaged model, steps and time.
-        statistics: Rows of the validation sections, predicted as `predict` does; None without
-            validation sections, or when the training was paused.
-    """
-
-    outcome: Outcome
-    statistics: ItemStatistics | None
-
-
 def train_segmentation(
     sections: Sequence[LabelledSection],
     validation: Sequence[LabelledSection],
@@ -92,13 +79,13 @@ def train_segmentation(
     device: torch.device,
     run: PictureReporter,
     folder: Path | None = None,
-) -> Trained:
-    """Train a network on sections, within a limit that counts everything done here.
+) -> Outcome:
+    """Train a network on sections, within a limit that counts the scoring that follows as well.
 
     Args:
         sections: What the weights are fitted to; at least one.
-        validation: What curves, picture and threshold come from; may be empty, then the first
-            training section serves for the curves.
+        validation: What is predicted and scored afterwards, by the caller: time is kept free for
+            it. The first one gives curves and pictures; without any the first training section.
         config: How.
         device: Where to compute.
         run: Takes what is reported.
@@ -114,20 +101,17 @@ def train_segmentation(
     model = build_model(config, seed=config.seed, note=run.note)
     maker = BatchMaker([prepare(s, config) for s in sections], config)
     viewer = LiveView([*validation, *sections][0], config, device, run)
-    reserve_s = _final_cost_s(model, validation[:1], config, device) * len(validation)
+    reserve_s = scoring_reserve_s(model, validation, config, device)
     spent_s = time.monotonic() - start
-    plan = dataclasses.replace(plan_of(config), reserve_s=1.1 * reserve_s + spent_s)
+    plan = dataclasses.replace(plan_of(config), reserve_s=reserve_s + spent_s)
     with torch_seeded(config.seed):  # dropout draws from torch's own state
-        outcome = fit(
+        return fit(
             Work(model, maker.make, lambda m, b: batch_loss(m, b, config), viewer.validate),
             plan,
             device=device,
             run=run,
             state_file=None if folder is None else folder / STATE_FILE,
         )
-    if outcome.ending == "pause" or not validation:
-        return Trained(outcome, None)
-    return Trained(outcome, measure_sections(outcome.model, validation, config, device))
 
 
 class BatchMaker:
@@ -316,17 +300,33 @@ class LiveView:
 LIVE_THRESHOLDS: Final = np.round(np.linspace(0.1, 0.98, 23), 2)
 
 
-def _final_cost_s(
+def scoring_reserve_s(
     model: nn.Module,
-    sections: Sequence[LabelledSection],
+    validation: Sequence[LabelledSection],
     config: Config,
     device: torch.device,
 ) -> float:
-    """Measure how long the final look at these sections takes; the weights do not matter for it."""
-    start = time.monotonic()
-    if sections:
-        measure_sections(model, sections, config, device)
-    return time.monotonic() - start
+    """Estimate how long the final look at the validation sections takes, from one of them.
+
+    What follows the network is timed on the blurred truth: the map of a network that has not
+    learnt yet is noise, whose thousands of regions take many times longer than those of cells.
+
+    Returns:
+        Seconds, at most `_LARGEST_RESERVE` of the time limit: a training must not starve for the
+        sake of its measurement, however many sections were set aside.
+    """
+    if not validation:
+        return 0.0
+    section, start = validation[0], time.monotonic()
+    next(
+        predict_images(
+            model, [standardise(section.image)[None]], inference_of(config), device=device
+        )
+    )
+    blurred = cv2.GaussianBlur(section.inside.astype(np.float32), (0, 0), 2.0)
+    metrics.measure(finish(np.clip(blurred, 0, 1), config)[None], section.inside[None])
+    wanted_s = 1.1 * (time.monotonic() - start) * len(validation)
+    return min(wanted_s, _LARGEST_RESERVE * config.time_limit_s)
 
 
 def _middle(side: int, multiple: int) -> slice:
