@@ -27,7 +27,8 @@ def curve_figure(view: CurveView) -> go.Figure:
         mode = "lines" if len(curve.x) > 1 else "markers"
         line = {"color": tint, "width": 2.2, "dash": dash}
         name = say(curve.name)
-        figure.add_scatter(x=curve.x, y=curve.y, name=name, mode=mode, line=line)
+        marker = {"size": 11, "color": tint}  # a single point: where a threshold stands
+        figure.add_scatter(x=curve.x, y=curve.y, name=name, mode=mode, line=line, marker=marker)
     if view.mark_x is not None:
         figure.add_vline(x=view.mark_x, line={"width": 1.5, "dash": "dot", "color": "#7F7F7F"})
     _dress(figure, say(view.x_label), say(view.y_label))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import streamlit as st
 
@@ -57,7 +57,7 @@ def show_steps(
     draw_head(task.icon, say(task.title), say(task.summary))
     choices = read_choices(task)
     _draw_strip(task, choices)
-    step = _pick_step(task)
+    step = _pick_step(task, replaced or {})
     with frame():
         {**_STEPS, **(replaced or {})}[step](task, choices)
 
@@ -73,8 +73,8 @@ def _draw_strip(task: Task, choices: Choices) -> None:
     )
 
 
-def _pick_step(task: Task) -> str:
-    offered = {panel.step for panel in task.panels()}
+def _pick_step(task: Task, replaced: Iterable[str]) -> str:
+    offered = {panel.step for panel in task.panels()} | set(replaced)
     steps = [step for step in STEPS if step != "explore" or step in offered]
     restore("step", "task.step", steps, steps[0])
     st.segmented_control(

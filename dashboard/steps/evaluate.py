@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
@@ -24,8 +26,17 @@ _MOST_FIGURES = 8
 _MOST_CURVES = 3
 
 
-def show(task: Task, choices: Choices) -> None:
-    """Draw the step."""
+DrawScored = Callable[[Task, Choices, Run, ItemStatistics], None]
+
+
+def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) -> None:
+    """Draw the step.
+
+    Args:
+        task: Task whose page it is.
+        choices: Data, model and run.
+        draw_scored: What a task shows of its scores in place of what all tasks show.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_data(task)
         pick_run(task, choices.record)
@@ -33,7 +44,7 @@ def show(task: Task, choices: Choices) -> None:
     if choices.run is None or rows is None:
         _draw_empty(task, choices)
         return
-    _draw_scored(task, choices, choices.run, rows)
+    (draw_scored or _draw_scored)(task, choices, choices.run, rows)
 
 
 def _draw_empty(task: Task, choices: Choices) -> None:
@@ -54,7 +65,7 @@ def _draw_empty(task: Task, choices: Choices) -> None:
 @st.fragment
 def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -> None:
     scores = run.scores() or {}
-    part = _pick_part(scores)
+    part = pick_part(scores)
     shown = rows.of_items(scores["parts"][part]["item_ids"])
     recommended = scores["operating_point"]["thresholds"]
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
@@ -73,11 +84,13 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
             )
     predictions = task.open_predictions(run.prediction_folder)
     draw_here = draw_step_panels.__wrapped__  # type: ignore[attr-defined] # this fragment holds them too
-    scored = Shown(predictions, point, rows, item_ids=shown.item_ids())
+    place = f"evaluate.{run.run_id}"
+    scored = Shown(predictions, point, rows, place=place, item_ids=shown.item_ids())
     draw_here(task, "evaluate", choices, scored)
 
 
-def _pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:
+def pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:
+    """Draw the choice among the scored parts, what the model never saw first, and return it."""
     parts = order_parts(scores["parts"])
     if len(parts) == 1:
         return parts[0]

@@ -161,8 +161,7 @@ def test_every_option_and_choice_has_words_in_both_languages():
     from pipelines.core.classification import panels
 
     kinds = [get_task(n).config_type for n in TASKS] + [get_task("own_images").data_options]
-    kinds += [panels.WallControls, panels.LeakControls, panels.CostControls,
-              panels.CellControls, panels.MapControls]  # fmt: skip
+    kinds += [panels.WallControls, panels.LeakControls]
     for kind in kinds:
         for info in configs.describe(kind):
             texts = [info.label, info.help, *(info.choice_label(c) for c in info.choices)]

@@ -23,7 +23,8 @@ Ints = NDArray[np.int64]
 
 TRUTH: Final = "truth"
 PROBABILITY: Final = "p_"
-_NUM_BINS: Final = 10
+TEMPERATURE: Final = "temperature"
+NUM_BINS: Final = 10
 _BOOTSTRAP_ROUNDS: Final = 500
 
 
@@ -33,6 +34,8 @@ def make_rows(
     truth: NDArray[Any],
     probabilities: NDArray[Any],
 ) -> ItemStatistics:
+    *,
+    temperature: float = 1.0,
     """Put truth and probabilities into rows.
 
     Args:
@@ -41,11 +44,13 @@ def make_rows(
         truth: `(N,)` int class index.
         probabilities: `(N, C)` float in [0, 1], rows summing to 1.
     """
+        temperature: What the model's own probabilities were divided by to give these.
     columns: dict[str, NDArray[Any]] = {
         "item_id": np.asarray(item_ids, dtype=np.str_),
         "group": np.asarray(groups, dtype=np.str_),
         TRUTH: np.asarray(truth, dtype=np.int64),
     }
+        TEMPERATURE: np.full(len(item_ids), temperature, dtype=np.float64),
     for index in range(probabilities.shape[1]):
         columns[f"{PROBABILITY}{index}"] = np.asarray(probabilities[:, index], dtype=np.float64)
     return ItemStatistics(columns)
@@ -63,6 +68,12 @@ def probabilities_of(rows: ItemStatistics) -> Floats:
 
 
 def decide(probabilities: Floats, threshold: float) -> Ints:
+def temperature_of(rows: ItemStatistics) -> float:
+    """Return the temperature that the probabilities were brought to, 1 where none is known."""
+    column = rows.columns.get(TEMPERATURE)
+    return 1.0 if column is None or not len(column) else float(column[0])
+
+
     """Return the class of each row.
 
     Of two classes the second one is taken from the threshold on; of more, the most probable one,
@@ -161,17 +172,17 @@ class Sweep:
 
     Attributes:
         thresholds: `(T,)` descending; the first is above every score.
-        true_positive: `(T,)` positives at or above the threshold.
+        true_positive: `(T,)` positives at or above the threshold (or their weight).
         false_positive: `(T,)` negatives at or above it.
         num_positive: Positives in all.
         num_negative: Negatives in all.
     """
 
     thresholds: Floats
-    true_positive: Ints
-    false_positive: Ints
-    num_positive: int
-    num_negative: int
+    true_positive: Ints | Floats
+    false_positive: Ints | Floats
+    num_positive: float
+    num_negative: float
 
     @property
     def sensitivity(self) -> Floats:
@@ -192,6 +203,20 @@ class Sweep:
     @property
     def _nothing(self) -> Floats:
         return np.full(len(self.thresholds), np.nan)
+
+def weighted_sweep(
+    is_positive: NDArray[np.bool_], scores: Floats, weights: Floats, order: NDArray[np.intp]
+) -> Sweep:
+    """Count as `sweep` does, each item standing for `weights` of its kind; sorted beforehand."""
+    ranked, hits, counted = scores[order], is_positive[order], weights[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    true_positive = np.cumsum(counted * hits)
+    called = np.cumsum(counted)
+    found = np.concatenate([[0.0], true_positive[last]])
+    false = np.concatenate([[0.0], called[last] - true_positive[last]])
+    thresholds = np.concatenate([[np.inf], ranked[last]])
+    return Sweep(thresholds, found, false, float(found[-1]), float(false[-1]))
+
 
 
 def sweep(is_positive: NDArray[np.bool_], scores: Floats) -> Sweep:
@@ -333,23 +358,38 @@ class Calibration:
 
     edges: Floats
     confidence: Floats
+def confidence_of(truth: Ints, probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return how sure the model is of each row and whether it is right, as `calibration` means it.
+
+    Returns:
+        `(N,)` confidence in [0, 1] and `(N,)` bool.
+    """
+    if probabilities.shape[1] == 2:
+        return probabilities[:, 1], truth == 1
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+
+
+def bins_of(confidence: Floats, num_bins: int = NUM_BINS) -> Ints:
+    """Return the bin of equal width that each confidence falls in, `(N,)`."""
+    edges = np.linspace(0, 1, num_bins + 1)
+    inner = np.digitize(confidence, edges[1:-1], right=True)
+    return np.clip(inner, 0, num_bins - 1).astype(np.int64)
+
+
     accuracy: Floats
     counts: Ints
     ece: float
 
 
-def calibration(truth: Ints, probabilities: Floats, num_bins: int = _NUM_BINS) -> Calibration:
+def calibration(truth: Ints, probabilities: Floats, num_bins: int = NUM_BINS) -> Calibration:
     """Sort items into bins of equal width by confidence.
 
     Of two classes the confidence is the probability of the second one and "right" means that it
     is the truth; of more, it is that of the most probable class.
     """
-    if probabilities.shape[1] == 2:
-        confidence, is_right = probabilities[:, 1], truth == 1
-    else:
-        confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    confidence, is_right = confidence_of(truth, probabilities)
     edges = np.linspace(0, 1, num_bins + 1)
-    bins = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, num_bins - 1)
+    bins = bins_of(confidence, num_bins)
     counts = np.bincount(bins, minlength=num_bins)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(bins, confidence, num_bins) / counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,11 @@ from pipelines.errors import ConfigError, DataFormatError
 from pipelines.text import Text
 
 METRICS = (
+from pipelines.views import View
+
+if TYPE_CHECKING:
+    from pipelines.core.classification.evaluation import Evaluation
+    from pipelines.core.classification.marks import LabelMarks
     MetricInfo("auc", True, 0.0, 1.0, is_main=True, texts="classes_metrics"),
     MetricInfo("accuracy", True, 0.0, 1.0, texts="classes_metrics"),
     MetricInfo("balanced_accuracy", True, 0.0, 1.0, texts="classes_metrics"),
@@ -285,6 +290,42 @@ class ImageClassification(Task):
 
         return make_commands(self)
 
+
+    # what the pages ask beyond the contract
+
+    def evaluation(self, rows: ItemStatistics, classes: Sequence[str]) -> Evaluation:
+        """Answer what the Evaluate step asks of rows at any threshold."""
+        from pipelines.core.classification.evaluation import Evaluation
+
+        return Evaluation(rows, classes)
+
+    def label_marks(self, path: Path, owner: str) -> LabelMarks:
+        """Open a person's marks on wrong labels, kept in a file of their own."""
+        from pipelines.core.classification.marks import LabelMarks
+
+        return LabelMarks(path, owner)
+
+    def thumbnails(self, record: DatasetRecord, item_ids: Sequence[str]) -> list[bytes]:
+        """Return a small square JPEG of each item."""
+        from pipelines.core.classification.thumbnails import thumbnails
+
+        return thumbnails(self.index_of(record), item_ids)
+
+    def labels_of(self, record: DatasetRecord, item_ids: Iterable[str]) -> dict[str, str]:
+        """Return the name of the class of each labelled item that is in the data set."""
+        index = self.index_of(record)
+        tags = {i: index.labels.tags[index.places[i]] for i in item_ids if i in index.places}
+        names = index.labels.classes
+        return {i: names[tag.label] for i, tag in tags.items() if tag.label != UNKNOWN}
+
+    def explain(
+        self, record: DatasetRecord, item_id: str, prediction: Prediction
+    ) -> Sequence[View]:
+        """Show the probabilities of an item and where the model looked."""
+        from pipelines.core.classification.panels import explain
+
+        sample = self.open_dataset(record, [item_id])[0]
+        return explain(np.asarray(sample.image), prediction, self.class_names(record))
 
 class SampleList(Sequence[Sample]):
     """Make samples when they are asked for, so that a list of 220,025 costs nothing."""

@@ -1,0 +1,14 @@
+"""The page of the classification tasks: one threshold, pictures that answer a click, a map."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dashboard.custom.classification.cells import draw_scored
+from dashboard.pages.task import show_steps
+from dashboard.steps import evaluate
+
+
+def show(task_id: str) -> None:
+    """Draw the page of every task, with steps of its own where pictures are clicked."""
+    show_steps(task_id, {"evaluate": partial(evaluate.show, draw_scored=draw_scored)})

@@ -1,0 +1,246 @@
+"""Step Evaluate of a classification: one threshold, a matrix whose cells open, labels in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.address import keep
+from dashboard.choices import Choices
+from dashboard.custom.classification.desk import Desk, draw_why, evaluation_of, make_tiles
+from dashboard.errors import frame
+from dashboard.layout import CONTROLS_AND_PICTURE
+from dashboard.renderers import draw, draw_all
+from dashboard.steps.evaluate import pick_part
+from dashboard.steps.threshold import draw_threshold
+from dashboard.tiles import draw_tiles
+from dashboard.words import number, tr
+from pipelines.contract import ItemStatistics, Task
+from pipelines.jobs.store import Run
+
+_PAGE = 24
+_MOST_BUTTONS = 6  # classes whose matrix is drawn as buttons; a larger one becomes a table
+
+Cell = tuple[int, int]
+
+
+@st.fragment
+def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -> None:
+    """Draw controls beside curves, figures and pictures; one threshold moves all of them."""
+    desk = Desk(task, choices, run)
+    scores = run.scores() or {}
+    left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
+    with left, st.container(key="beside"):
+        part = pick_part(scores)
+        whole = evaluation_of(task.id, run.run_id, part, (), rows, desk)
+        wrong = desk.marks.wrong
+        shown = _pick_rows(desk, part, rows, whole)
+        threshold = _draw_threshold(run, scores, shown)
+        cell = _draw_matrix(task.id, shown, threshold)
+        _draw_marks(desk)
+    with right, frame():
+        draw(shown.figures(threshold, task.metrics), f"{task.id}.figures")
+        if wrong and len(shown) < len(whole):
+            draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
+        _draw_curves(task.id, shown, threshold)
+        _draw_cell(desk, shown, threshold, cell)
+
+
+def _pick_rows(desk: Desk, part: str, rows: ItemStatistics, whole: Any) -> Any:
+    """Offer to leave out the marked labels, where there are some among the scored items."""
+    wrong = set(desk.marks.wrong) & set(rows.columns["item_id"].tolist())
+    if not wrong:
+        return whole
+    if not st.toggle(tr("classes_marks.leave_out", n=len(wrong)), key=f"{desk.task.id}.leave_out"):
+        return whole
+    left_out = tuple(sorted(wrong))
+    return evaluation_of(desk.task.id, desk.run.run_id, part, left_out, rows, desk)
+
+
+def _draw_threshold(run: Run, scores: dict[str, Any], shown: Any) -> float:
+    point = scores["operating_point"]
+    recommended = float(next(iter(point["thresholds"].values())))
+    if not shown.is_binary:
+        st.caption(tr("classes_page.no_threshold"))
+        return recommended
+    place = f"evaluate.{run.run_id}"
+    value = draw_threshold(recommended, place)
+    st.caption(tr(f"evaluate_step.source.{point['source']}", value=recommended))
+    ratio = st.number_input(
+        tr("classes_page.cost_ratio"), 0.05, 100.0, 1.0, 0.5, key=f"{place}.cost",
+        help=tr("classes_page.cost_ratio_help"), format="%g",
+    )  # fmt: skip
+    optima = (("youden", shown.optimum()), ("cheapest", shown.optimum(float(ratio))))
+    with st.container(horizontal=True, gap="small"):
+        for name, optimum in optima:
+            st.button(
+                tr(f"classes_page.{name}", value=optimum), key=f"{place}.{name}",
+                on_click=_stand_on, args=(f"threshold.{place}", optimum),
+                help=tr(f"classes_page.{name}_help"),
+            )  # fmt: skip
+    return value
+
+
+def _stand_on(key: str, value: float) -> None:
+    st.session_state[key] = min(max(round(value, 4), 0.0), 1.0)
+
+
+# --- matrix ---------------------------------------------------------------------------------------
+
+
+def _draw_matrix(task_id: str, shown: Any, threshold: float) -> Cell:
+    """Draw the confusion matrix; a click on a cell chooses it."""
+    counts = shown.cells(threshold)
+    key = f"{task_id}.cell"
+    cell = _restore_cell(key, counts)
+    st.markdown(f"**{tr('classes_page.matrix')}**", help=tr("classes_page.matrix_help"))
+    if len(counts) <= _MOST_BUTTONS:
+        _draw_buttons(key, shown.classes, counts, cell)
+    else:
+        cell = _draw_table(key, shown.classes, counts, cell)
+    keep("cell", f"{cell[0]}-{cell[1]}")
+    return cell
+
+
+def _restore_cell(key: str, counts: Any) -> Cell:
+    """Return the chosen cell; at first that of the address, else the fullest mistake."""
+    if key not in st.session_state:
+        words = str(st.query_params.get("cell", "")).split("-")
+        is_cell = len(words) == 2 and all(w.isdecimal() for w in words)
+        wrong = counts.copy()
+        wrong[range(len(wrong)), range(len(wrong))] = -1
+        fullest = divmod(int(wrong.argmax()), len(wrong))
+        st.session_state[key] = tuple(int(w) for w in words) if is_cell else fullest
+    row, column = st.session_state[key]
+    return min(row, len(counts) - 1), min(column, len(counts) - 1)
+
+
+def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> None:
+    with st.container(key=f"{key}.matrix", gap="small"):
+        widths = [4, *([6] * len(classes))]
+        head = st.columns(widths, gap="small", vertical_alignment="bottom")
+        head[0].caption(tr("classes_page.truth_and_decision"))
+        for column, name in zip(head[1:], classes, strict=True):
+            column.caption(name)
+        for row, name in enumerate(classes):
+            columns = st.columns(widths, gap="small", vertical_alignment="center")
+            columns[0].caption(name)
+            total = int(counts[row].sum())
+            for decided, place in enumerate(columns[1:]):
+                count = int(counts[row, decided])
+                share = f" · {round(100 * count / total)} %" if total else ""
+                place.button(
+                    f"**{number(count, 6)}**{share}", key=f"{key}.{row}.{decided}",
+                    type="primary" if (row, decided) == cell else "secondary", width="stretch",
+                    on_click=_choose_cell, args=(key, (row, decided)),
+                    help=tr("classes_panel.matrix.cell", n=count, truth=name,
+                            decided=classes[decided]),
+                )  # fmt: skip
+
+
+def _draw_table(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> Cell:
+    table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
+    event = st.dataframe(table, key=f"{key}.table", on_select="rerun", selection_mode="single-cell")
+    for row, column in event["selection"].get("cells", ()):
+        _choose_cell(key, (int(row), list(classes).index(str(column))))
+    found: Cell = st.session_state[key]
+    return found
+
+
+def _choose_cell(key: str, cell: Cell) -> None:
+    st.session_state[key] = cell
+    st.session_state.pop(f"{key}.shown", None)
+    st.session_state.pop(f"{key}.picture", None)
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def _draw_curves(task_id: str, shown: Any, threshold: float) -> None:
+    kinds = ("curves", "calibration")
+    kind = st.segmented_control(
+        tr("pages.views"), kinds, default=kinds[0], required=True, key=f"{task_id}.curves_shown",
+        format_func=lambda name: tr(f"classes_page.show.{name}"), label_visibility="collapsed",
+    )  # fmt: skip
+    if kind == "calibration":
+        draw_all(shown.reliability(), f"{task_id}.reliability")
+        return
+    views = shown.curves(threshold)
+    for column, (number_of, view) in zip(
+        st.columns(len(views), gap="medium"), enumerate(views), strict=True
+    ):
+        with column:
+            draw(view, f"{task_id}.curve.{number_of}")
+
+
+def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
+    """Draw the pictures of the chosen cell, worst first, and what is known of a clicked one."""
+    task_id, (truth, decided) = desk.task.id, cell
+    members = shown.members(threshold, truth, decided)
+    names = {"truth": shown.classes[truth], "decided": shown.classes[decided]}
+    st.markdown(f"**{tr('classes_panel.matrix.cell', n=len(members), **names)}**")
+    key = f"{task_id}.cell"
+    count = int(st.session_state.get(f"{key}.shown", _PAGE))
+    here = members[:count]
+    picture = st.session_state.get(f"{key}.picture")
+    tiles = make_tiles(
+        desk, [i for i, _ in here], [number(p, 2) for _, p in here], desk.marks.wrong
+    )
+    draw_tiles(
+        tiles, key=f"{key}.gallery", label=tr("classes_page.gallery"), chosen=picture,
+        on_click=lambda item_id: _choose_picture(key, item_id),
+    )  # fmt: skip
+    if here:
+        st.caption(tr("classes_page.gallery_help", name=names["truth"]))
+    if len(members) > count:
+        st.button(
+            tr("classes_page.more", n=len(members) - count), key=f"{key}.more",
+            on_click=_show_more, args=(key, count),
+        )  # fmt: skip
+    if picture is not None:
+        draw_why(desk, picture, key)
+
+
+def _choose_picture(key: str, item_id: str) -> None:
+    is_same = st.session_state.get(f"{key}.picture") == item_id
+    st.session_state[f"{key}.picture"] = None if is_same else item_id
+
+
+def _show_more(key: str, count: int) -> None:
+    st.session_state[f"{key}.shown"] = count + 2 * _PAGE
+
+
+# --- marks ----------------------------------------------------------------------------------------
+
+
+def _draw_marks(desk: Desk) -> None:
+    """Draw undo, redo, the list of marked labels and its download."""
+    marks, key = desk.marks, f"{desk.task.id}.marks"
+    if not marks.num_done and not marks.num_undone:
+        st.caption(tr("classes_marks.none"))
+        return
+    st.markdown(f"**{tr('classes_marks.title', n=len(marks.wrong))}**")
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            tr("classes_marks.undo"), icon=":material/undo:", disabled=not marks.num_done,
+            on_click=lambda: desk.marks.undo(), key=f"{key}.undo",
+        )  # fmt: skip
+        st.button(
+            tr("classes_marks.redo"), icon=":material/redo:", disabled=not marks.num_undone,
+            on_click=lambda: desk.marks.redo(), key=f"{key}.redo",
+        )  # fmt: skip
+    if not marks.wrong:
+        return
+    labels = desk.task.labels_of(desk.record, marks.wrong)
+    with st.expander(tr("classes_marks.list")):
+        rows = [(i.rsplit("/", 1)[-1], labels.get(i, "–")) for i in marks.wrong]
+        columns = [tr("classes_marks.file"), tr("classes_marks.label")]
+        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, key=f"{key}.list")
+    st.download_button(
+        tr("classes_marks.export"), data=lambda: marks.to_csv(labels), mime="text/csv",
+        file_name=f"wrong_labels_{desk.record.dataset_id}.csv", icon=":material/download:",
+        key=f"{key}.export", on_click="ignore",
+    )  # fmt: skip
