@@ -8,6 +8,7 @@ def main() -> None:
     from dashboard.address import note_page
     from dashboard.errors import frame
     from dashboard.layout import apply_style, draw_notice
+    from dashboard.memory import freeze_modules
     from dashboard.navigation import draw_language_switch, pages
     from dashboard.words import tr
 
@@ -19,6 +20,7 @@ def main() -> None:
     draw_notice()
     with frame():
         page.run()
+    freeze_modules()
 
 
 if __name__ == "__main__":  # a spawned process imports this file again, under another name
