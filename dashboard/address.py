@@ -6,9 +6,13 @@ A widget whose value belongs to the address is given its value before it is draw
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Any, Final
 
 import streamlit as st
+
+_LATE_S: Final = 3.0  # how long a request may carry an address that the page has replaced since
 
 
 def restore(name: str, key: str, options: Sequence[str], default: str | None) -> str | None:
@@ -61,20 +65,32 @@ def moved_value(name: str) -> str | None:
     """Return what the address asks of a slider, or None when the page itself wrote it.
 
     A slider that moves fast is drawn again before the browser has the newest address: what comes
-    with that request is an older value of the page's own, and must not pull the slider back.
+    with that request is an older value of the page's own, and must not pull the slider back. Once
+    the browser has had time to catch up, an older value is a wish: somebody went back.
     """
     asked = st.query_params.get(name)
-    own = st.session_state.setdefault(f"{_seen(name)}.own", set())
-    if asked is None or asked in own:
+    own = _own(name)
+    is_echo = (
+        asked == own.get("newest") or time.monotonic() - own["times"].get(asked, -1e9) < _LATE_S
+    )
+    if asked is None or is_echo:
         return None
-    own.add(asked)
+    own["newest"] = asked
     return asked
 
 
 def keep_moved(name: str, value: str | None) -> None:
     """Write what a slider stands on to the address, and remember it as the page's own."""
-    st.session_state.setdefault(f"{_seen(name)}.own", set()).add(value)
+    own = _own(name)
+    if value != own.get("newest"):
+        own["times"][own.get("newest")] = time.monotonic()
+        own["newest"] = value
     keep(name, value)
+
+
+def _own(name: str) -> dict[str, Any]:  # the newest value, and when others stopped being it
+    found: dict[str, Any] = st.session_state.setdefault(f"{_seen(name)}.own", {"times": {}})
+    return found
 
 
 def _seen(name: str) -> str:

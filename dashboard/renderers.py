@@ -54,15 +54,24 @@ def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
         unit=view.unit if view.pixel_size else "px",  # type: ignore[arg-type] # units of views
         section_index=index,
         section_count=count,
-        events=("step",) if view.section else (),
+        events=("step", "near") if view.section else (),
         layout="wipe" if view.wipe else "side_by_side",
+    ahead = view.ahead or views.Ahead("")
     )
-    panes = [cv.Pane(_layers(p), title=p.title) for p in view.panes]
-    alt = view.alt or view.title
-    cv.canvas(panes, key=key, alt=alt, language=language(), options=options, on_event=on_event)
     _draw_source(view)
 
 
+        stamp=ahead.stamp,
+        reach=ahead.reach,
+        near={place: _panes(panes) for place, panes in ahead.panes.items()},
+    )
+    cv.canvas(
+        _panes(view.panes),
+        key=key,
+        alt=view.alt or view.title,
+        language=language(),
+        options=options,
+        on_event=on_event,
 @draw.register
 def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
@@ -209,6 +218,10 @@ def _point_layers(layer: views.PointLayer) -> list[Any]:  # the canvas's layer t
                 layer.points[chosen],
                 name=layer.name,
                 radius_px=radius,
+def _panes(panes: Sequence[views.Pane]) -> list[cv.Pane]:
+    return [cv.Pane(_layers(pane), title=pane.title) for pane in panes]
+
+
                 colours=[colour(layer.meanings[i]) for i in chosen],
                 styles=[styles[i] for i in chosen],  # type: ignore[misc] # words of `PointStyle`
             )

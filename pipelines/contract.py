@@ -429,6 +429,9 @@ class Panel:
         is_per_item: Whether it shows one item, so that the page gives it an item slider.
         needs: What must be there: "dataset", "truth", "prediction".
         is_on_demand: Whether it works for seconds, so that the page offers a button first.
+        stepping: How a panel of single items steps to the next: by a "slider" of the page, in the
+            "picture" itself (its first view is an `ImageView` with `section`), or in the picture
+            with items computed "ahead", where one takes milliseconds.
     """
 
     panel_id: str
@@ -440,6 +443,7 @@ class Panel:
     is_per_item: bool = True
     needs: tuple[Literal["dataset", "truth", "prediction"], ...] = ("dataset",)
     is_on_demand: bool = False
+    stepping: Literal["slider", "picture", "ahead"] = "slider"
 
     @property
     def title(self) -> Text:

@@ -175,6 +175,21 @@ class View:
 
 
 @dataclass(frozen=True)
+@dataclass(frozen=True)
+class Ahead:
+    """Hold sections beside the one that an `ImageView` shows, so that nobody waits for a step.
+
+    Attributes:
+        stamp: The same for all views that belong to one stack and differ by the section alone.
+        reach: How far from the section shown others are worth having.
+        panes: Section index, from 0, to its panes.
+    """
+
+    stamp: str
+    reach: int = 0
+    panes: Mapping[int, tuple[Pane, ...]] = field(default_factory=dict)
+
+
 class ImageView(View):
     """Show images side by side, zoomed and moved together, or wiped over one another.
 
@@ -185,6 +200,7 @@ class ImageView(View):
         wipe: Whether the first two panes lie over one another with a divider.
         section: `(index, count)` of the section shown, or None.
     """
+        ahead: Other sections; the page adds it for a panel that says how it steps.
 
     panes: tuple[Pane, ...]
     pixel_size: float | None = None
@@ -192,6 +208,7 @@ class ImageView(View):
     wipe: bool = False
     section: tuple[int, int] | None = None
 
+    ahead: Ahead | None = None
 
 @dataclass(frozen=True)
 class Curve:

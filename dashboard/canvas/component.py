@@ -27,6 +27,7 @@ _SCRIPTS: Final = (
     "icons",
     "controls",
     "viewer",
+    "shelf",
     "main",
 )
 
@@ -157,5 +158,6 @@ def _event(found: Any) -> CanvasEvent | None:  # JSON from the browser
     if not isinstance(found, Mapping):
         return None
     fields: Json = {name: found[name] for name in CanvasEvent.__dataclass_fields__ if name in found}
-    fields["modifiers"] = tuple(fields.get("modifiers", ()))
+    for name in ("modifiers", "sections"):
+        fields[name] = tuple(fields.get(name, ()))
     return CanvasEvent(**fields)

@@ -8,8 +8,8 @@ pixel, so pixel (0, 0) covers -0.5 to 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -205,7 +205,7 @@ class Pane:
     title: Text | None = None
 
 
-EventKind = Literal["click", "drag", "delete", "step", "threshold"]
+EventKind = Literal["click", "drag", "delete", "step", "near", "threshold"]
 Unit = Literal["nm", "angstrom", "um", "px"]
 
 
@@ -223,6 +223,10 @@ class Options:
             and reports when it is let go.
         layout: How two or more panes start: `side_by_side` or `wipe` (a divider between the first
             two). A single pane is wiped between with and without its overlays.
+        stamp: What is the same in all sections that belong together. With a stamp the browser
+            keeps the sections it was sent, steps to them at once, and forgets them when it changes.
+        reach: How far from the section shown others are asked for ahead (event `near`).
+        near: Such sections by index, with the panes of each.
     """
 
     height_px: int | None = None
@@ -232,6 +236,9 @@ class Options:
     section_count: int = 1
     events: Sequence[EventKind] = ()
     layout: Literal["side_by_side", "wipe"] = "side_by_side"
+    stamp: str = ""
+    reach: int = 0
+    near: Mapping[int, Sequence[Pane]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,8 @@ class CanvasEvent:
 
     Attributes:
         kind: `click`, `drag` (a point was moved), `delete` (the Delete key on a point), `step`
-            (another section is wanted or shown), `threshold` (the slider was let go).
+            (another section is wanted or shown), `near` (others would be good to have ahead),
+            `threshold` (the slider was let go).
         pane: Index of the pane.
         y_px: Where, in index coordinates; for a drag, where it began.
         x_px: See `y_px`.
@@ -252,6 +260,7 @@ class CanvasEvent:
         point_index: Index of the point that was hit, or None.
         section_index: The section on the screen, or for `step` the one asked for.
         threshold: The new threshold, for `threshold`.
+        sections: For `near`, the sections that the browser lacks, the nearest first.
     """
 
     kind: EventKind
@@ -266,6 +275,7 @@ class CanvasEvent:
     point_index: int | None = None
     section_index: int | None = None
     threshold: float | None = None
+    sections: tuple[int, ...] = ()
 
     @property
     def pixel(self) -> tuple[int, int] | None:

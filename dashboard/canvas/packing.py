@@ -37,6 +37,7 @@ from pipelines.text import Language, Text, render
 Json = dict[str, Any]  # plain JSON values
 Store = Callable[[bytes, str, str], str]  # (pixels, content id, place in the picture) -> address
 MAX_PANES: Final = 4
+_NEAR_PLACES: Final = 64  # sections ahead whose pixels the server keeps for the browser at a time
 
 _TYPES: Final = {"uint8": "u1", "uint16": "u2", "int32": "i4", "float32": "f4"}
 
@@ -76,7 +77,7 @@ class Packer:
 
 
 def pack(panes: Sequence[Pane], options: Options, packer: Packer) -> Json:
-    """Describe everything that is shown, as JSON.
+    """Describe everything that is shown, and the sections near it, as JSON.
 
     Raises:
         DataFormatError: Panes or layers do not fit together, or an array cannot be shown.
@@ -86,7 +87,14 @@ def pack(panes: Sequence[Pane], options: Options, packer: Packer) -> Json:
     _check_options(options)
     packed = [_pack_pane(pane, f"{i}", packer) for i, pane in enumerate(panes)]
     _check_stacks(packed, options)
-    return {"panes": packed, "options": _pack_options(options)}
+    others = {
+        str(index): [
+            _pack_pane(pane, f"near{index % _NEAR_PLACES}.{i}", packer)
+            for i, pane in enumerate(section)
+        ]
+        for index, section in options.near.items()
+    }
+    return {"panes": packed, "near": others, "options": _pack_options(options)}
 
 
 def _pack_pane(pane: Pane, place: str, packer: Packer) -> Json:
@@ -212,6 +220,8 @@ def _pack_options(options: Options) -> Json:
         "sections": options.section_count,
         "events": list(options.events),
         "layout": options.layout,
+        "stamp": options.stamp,
+        "reach": options.reach,
     }
 
 

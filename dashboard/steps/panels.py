@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
 
 from dashboard.address import keep, restore
-from dashboard.canvas import CanvasEvent
 from dashboard.choices import Choices, scratch_folder
 from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw_all
 from dashboard.state import option_values
+from dashboard.steps.items import add_ahead, on_canvas, pick_item
 from dashboard.steps.threshold import draw_point
-from dashboard.words import say, tr
+from dashboard.words import language, say, tr
 from pipelines import config as configs
 from pipelines.contract import (
     ItemStatistics,
@@ -29,6 +29,7 @@ from pipelines.contract import (
     Step,
     Task,
 )
+from pipelines.views import View
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -61,29 +62,6 @@ def task_config(task: Task) -> Any:
     return configs.parse(task.config_type, task_values(task))
 
 
-def pick_item(names: Sequence[str]) -> int:
-    """Draw the slider over items, counted from 1, and return the index that it stands on."""
-    count = len(names)
-    asked = st.query_params.get("item")
-    if asked != st.session_state.get("choice.item_seen") and (asked or "").isdecimal():
-        st.session_state["choice.item"] = int(asked or 1)
-    st.session_state["choice.item"] = min(max(st.session_state.get("choice.item", 1), 1), count)
-    if count > 1:
-        st.slider(tr("pages.item", n=count), 1, count, key="choice.item")
-    index = int(st.session_state["choice.item"]) - 1
-    written = str(index + 1) if index else None
-    keep("item", written)
-    st.session_state["choice.item_seen"] = written
-    st.caption(names[index])
-    return index
-
-
-def on_canvas(event: CanvasEvent) -> None:
-    """Let the stepper inside a picture move the item slider."""
-    if event.kind == "step" and event.section_index is not None:
-        st.session_state["choice.item"] = event.section_index + 1
-
-
 @dataclass(frozen=True)
 class Shown:
     """Hold what the panels of a step may show beside the data.
@@ -93,8 +71,9 @@ class Shown:
         point: Operating point that a slider elsewhere stands on, or None.
         statistics: Rows of the chosen run, or None.
         recommended: Thresholds at which sliders among the controls start; None for no slider.
-        place: Part of the keys of these sliders.
+        place: Which model or run it is of; also part of the keys of these sliders.
         item_ids: The only items that the panels walk through; None for all.
+        ready_ids: Items whose prediction lies ready; None for all of them.
     """
 
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
@@ -103,6 +82,7 @@ class Shown:
     recommended: Mapping[str, float] | None = None
     place: str = ""
     item_ids: tuple[str, ...] | None = None
+    ready_ids: frozenset[str] | None = None
 
 
 class _Picked(Sequence[Sample]):
@@ -130,7 +110,8 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
     with left:
         st.caption(say(panel.help))
         point = _draw_point(shown)
-        index = pick_item(names) if panel.is_per_item else 0
+        has_slider = panel.stepping == "slider"
+        index = pick_item(names, has_slider=has_slider) if panel.is_per_item else 0
         controls = _draw_controls(task, panel)
         config = _draw_config_groups(task, panel)
     with right, frame():
@@ -146,7 +127,32 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
             statistics=shown.statistics,
             scratch=scratch_folder(choices.record),
         )
-        draw_all(panel.compute(context, controls), f"{task.id}.{panel.panel_id}", on_canvas)
+        views = _compute(panel, context, controls, shown, names)
+        draw_all(views, f"{task.id}.{panel.panel_id}", on_canvas)
+
+
+def _compute(
+    panel: Panel, context: PanelContext, controls: Any, shown: Shown, names: Sequence[str]
+) -> Sequence[View]:
+    """Compute the views of a panel; the picture of one that steps by itself knows its stack."""
+    views = panel.compute(context, controls)
+    if not panel.is_per_item or panel.stepping == "slider":
+        return views
+    record, point = context.record, context.operating_point
+    data = (record and record.dataset_id, record and sorted(record.options.items()), len(names))
+    ready = _ready(names, shown.ready_ids) if panel.stepping == "ahead" else frozenset[int]()
+    return add_ahead(
+        views,
+        lambda index: panel.compute(replace(context, index=index), controls),
+        stamp=(*data, panel.panel_id, controls, context.config, point, shown.place, language()),
+        ready=ready,
+    )
+
+
+def _ready(names: Sequence[str], ready_ids: frozenset[str] | None) -> frozenset[int] | None:
+    if ready_ids is None:
+        return None
+    return frozenset(index for index, name in enumerate(names) if name in ready_ids)
 
 
 def _draw_point(shown: Shown) -> OperatingPoint | None:

@@ -48,6 +48,7 @@ def show(task: Task, choices: Choices) -> None:
         Preview(task, choices.record, model),
         recommended=recommended_thresholds(model),
         place=f"predict.{model_name(model)}",
+        ready_ids=frozenset(),
     )
     draw_step_panels(task, "predict", choices, shown)
 

@@ -31,6 +31,7 @@ EMPTY = 'import streamlit as st\nst.button("ready", key="ready")\n'
 ROUNDS = 5
 STEPS = 12
 TIMEOUT_MS = 120_000
+SETTLED_MS = 2_000
 
 
 @contextmanager
@@ -122,6 +123,7 @@ def test_time_from_section_slider_to_picture(browser, tmp_path) -> None:
         wait_for_server(url)
         page.goto(f"{url}/em_membrane")
         page.wait_for_selector(".canvas-root[data-painted]", timeout=TIMEOUT_MS)
+        page.wait_for_timeout(SETTLED_MS)  # as somebody would look at a section before the next
         times = [picture_after_key(page, _key(index)) for index in range(STEPS)]
     page.close()
 
@@ -156,7 +158,7 @@ WATCH = """(root) => {
 
 def picture_after_key(page: sync_api.Page, key: str) -> float:
     """Press a key on the section slider; return the milliseconds until other pixels are shown."""
-    page.locator(".st-key-choice-item input[type=range]").focus()
+    page.locator(".canvas-root .stepper input[type=range]").first.focus()
     page.locator(".canvas-root[data-painted]").first.evaluate(WATCH)  # pierces the shadow root
     page.keyboard.press(key)
     return float(page.evaluate("() => window.pictureAfter"))

@@ -116,6 +116,11 @@ def slider(page, key: str):
     return page.locator(f"[class*='st-key-{key}'] input[type=range]")
 
 
+def stepper(page):
+    """Find the section slider inside the picture."""
+    return page.locator(".canvas-root .stepper input[type=range]").first
+
+
 def stage(page) -> bytes:
     return bytes(page.locator(".canvas-root .stage").first.screenshot())
 
@@ -262,6 +267,39 @@ def open_the_copied_address(page, context) -> None:
     other.close()
 
 
+# --- stepping through sections -------------------------------------------------------------------
+
+
+def test_sections_beside_the_one_shown_are_stepped_to_without_the_server(
+    open_app, home, screenshot
+) -> None:
+    page = open_app(home, home, "em_membrane")
+    wait_for_picture(page)
+    names = page.locator("[data-testid=stCaptionContainer]")
+    expect(names.filter(has_text=":000")).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(2_000)  # what lies beside it arrives
+    settle(page)
+    sections = [painted(page)]
+    for _ in range(4):
+        stepper(page).focus()
+        assert slider_to_picture_ms(page, "ArrowRight") < 200
+        sections.append(painted(page))
+    assert len(set(sections)) == 5, "each section has pixels of its own"
+
+    expect(names.filter(has_text=":004")).to_be_visible(timeout=WAIT_MS)  # figures follow
+    expect(page).to_have_url(re.compile(r"item=5(&|$)"), timeout=WAIT_MS)
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect(names.filter(has_text=":000")).to_be_visible(timeout=WAIT_MS)
+    settle(page)
+    assert painted(page) == sections[0], "late answers do not pull the picture back"
+
+
+def painted(page) -> str:
+    picture = page.locator(".canvas-root[data-painted]").first
+    return str(picture.get_attribute("data-painted"))
+
+
 # --- the real stack -------------------------------------------------------------------------------
 
 
@@ -280,10 +318,11 @@ def test_the_real_stack_is_opened_by_its_path_and_a_section_is_seen(
     wait_for_picture(page)
     settle(page)
     page.goto(f"{page.url}&item=25" if "?" in page.url else f"{page.url}?item=25")
-    expect(slider(page, "choice-item")).to_have_value("25", timeout=WAIT_MS)
+    expect(stepper(page)).to_have_value("24", timeout=WAIT_MS)
     wait_for_picture(page)
     settle(page)
     screenshot(page, "em-real-section-24")
+    page.wait_for_timeout(2_000)  # the sections beside it arrive
     times = [slider_to_picture_ms(page) for _ in range(8)]
     print(  # noqa: T201 - a measurement for people
         f"\nslider to picture: {sorted(times)[len(times) // 2]:.0f} ms median, {times}, "
@@ -291,10 +330,9 @@ def test_the_real_stack_is_opened_by_its_path_and_a_section_is_seen(
     )
 
 
-def slider_to_picture_ms(page) -> float:
+def slider_to_picture_ms(page, key: str = "ArrowLeft") -> float:
     """Press the slider's key once, and measure in the browser until other pixels are painted."""
-    handle = slider(page, "choice-item")
-    handle.focus()
+    stepper(page).focus()
     picture = page.locator(".canvas-root[data-painted]").first  # pierces the shadow root
     picture.evaluate("""(root) => {
         const before = root.dataset.painted;
@@ -312,5 +350,5 @@ def slider_to_picture_ms(page) -> float:
             look();
         });
     }""")
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press(key)
     return round(float(page.evaluate("() => window.pictureAfter")), 1)

@@ -162,3 +162,64 @@ def test_changing_the_language_keeps_the_choice() -> None:
 
     assert shown(app) == "green"
     assert address(app)["colour"] == "green"
+
+
+# --- sliders --------------------------------------------------------------------------------------
+
+SLIDER = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+import streamlit as st
+from dashboard.steps.items import pick_item
+
+st.session_state["index"] = pick_item([f"section {{i}}" for i in range(9)])
+"""
+
+
+def slide(**query: str) -> AppTest:
+    app = AppTest.from_string(SLIDER, default_timeout=60)
+    for name, value in {"lang": "en", **query}.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def test_the_item_of_the_address_is_shown_and_an_item_that_is_not_there_is_bounded() -> None:
+    assert slide(item="4").session_state["index"] == 3
+    assert slide(item="99").session_state["index"] == 8
+    assert slide(item="no number").session_state["index"] == 0
+    assert "item" not in address(slide())
+
+
+def test_an_older_address_of_its_own_does_not_pull_a_fast_slider_back() -> None:
+    """The browser sends the address it has: while a handle is dragged, an older one."""
+    app = slide()
+    for number in (3, 6, 8):
+        app.slider(key="choice.item").set_value(number).run()
+    app.query_params["item"] = "6"
+    app.run()
+
+    assert app.session_state["index"] == 7
+    assert app.slider(key="choice.item").value == 8
+    assert address(app)["item"] == "8"
+
+
+def test_going_back_to_an_older_item_later_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back asks for an item that the page itself wrote a while ago; it did nothing."""
+    app = slide()
+    for number in (3, 6):
+        app.slider(key="choice.item").set_value(number).run()
+    monkeypatch.setattr("dashboard.address._LATE_S", 0.0)
+    app.query_params["item"] = "3"
+    app.run()
+
+    assert app.session_state["index"] == 2
+    assert app.slider(key="choice.item").value == 3
+
+
+def test_an_item_chosen_in_the_picture_moves_the_slider() -> None:
+    app = slide()
+    app.session_state["item.shown"] = 5  # what a step inside the picture sets before the rerun
+    app.run()
+
+    assert app.slider(key="choice.item").value == 5
+    assert address(app)["item"] == "5"

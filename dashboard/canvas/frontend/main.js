@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   let viewer = viewers.get(parentElement);
   if (!viewer || viewer.root !== root) {
     viewer?.stopListening?.();
-    viewer = new Viewer(root);
+    viewer = new (data.options.stamp ? ShelfViewer : Viewer)(root);
     viewers.set(parentElement, viewer);
   }
   const call = (viewer.calls += 1);

@@ -250,7 +250,7 @@ def _cells(probability: npt.NDArray[np.float32], threshold: float) -> npt.NDArra
     return label_cells(_hierarchy(probability.tobytes(), probability.shape), threshold)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=40)
 def _hierarchy(probability: bytes, shape: tuple[int, int]) -> Any:  # cells.CellHierarchy
     """Grow the cells of a section once; moving the threshold then costs 2 ms instead of 110."""
     return grow_hierarchy(np.frombuffer(probability, np.float32).reshape(shape))
@@ -287,16 +287,24 @@ def _drawn_words(drawn: augmentation.Composite) -> tuple[Text, ...]:
 
 
 PANELS = (
-    Panel("look", "data", look, TEXTS),
+    Panel("look", "data", look, TEXTS, stepping="ahead"),
     Panel("convert", "data", convert, TEXTS, is_per_item=False, is_on_demand=True),
     Panel(
-        "augment", "train", play, TEXTS, controls=PlayControls, config_groups=("augment",)
+        "augment", "train", play, TEXTS, controls=PlayControls, config_groups=("augment",),
+        stepping="picture",
     ),
     Panel(
-        "loss_map", "train", loss_map, TEXTS, config_groups=("loss",), needs=("dataset", "truth")
+        "loss_map", "train", loss_map, TEXTS, config_groups=("loss",), needs=("dataset", "truth"),
+        stepping="picture",
     ),
-    Panel("prediction", "predict", show_prediction, TEXTS, needs=("dataset", "prediction")),
-    Panel("errors", "evaluate", show_errors, TEXTS, needs=("dataset", "prediction", "truth")),
+    Panel(
+        "prediction", "predict", show_prediction, TEXTS, needs=("dataset", "prediction"),
+        stepping="ahead",
+    ),
+    Panel(
+        "errors", "evaluate", show_errors, TEXTS, needs=("dataset", "prediction", "truth"),
+        stepping="ahead",
+    ),
     Panel(
         "sections", "evaluate", section_table, TEXTS, is_per_item=False,
         needs=("dataset", "prediction", "truth"),
