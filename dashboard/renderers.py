@@ -49,6 +49,7 @@ def draw(view: views.View, key: str, on_event: OnEvent | None = None) -> None:
 def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     index, count = view.section or (None, 1)
+    ahead = view.ahead or views.Ahead("")
     options = cv.Options(
         pixel_size=view.pixel_size,
         unit=view.unit if view.pixel_size else "px",  # type: ignore[arg-type] # units of views
@@ -56,11 +57,6 @@ def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
         section_count=count,
         events=("step", "near") if view.section else (),
         layout="wipe" if view.wipe else "side_by_side",
-    ahead = view.ahead or views.Ahead("")
-    )
-    _draw_source(view)
-
-
         stamp=ahead.stamp,
         reach=ahead.reach,
         near={place: _panes(panes) for place, panes in ahead.panes.items()},
@@ -72,6 +68,10 @@ def _(view: views.ImageView, key: str, on_event: OnEvent | None = None) -> None:
         language=language(),
         options=options,
         on_event=on_event,
+    )
+    _draw_source(view)
+
+
 @draw.register
 def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
@@ -197,6 +197,10 @@ def spread_words(figure: views.Figure) -> str | None:
     return None if figure.count is None else tr("pages.count", n=figure.count)
 
 
+def _panes(panes: Sequence[views.Pane]) -> list[cv.Pane]:
+    return [cv.Pane(_layers(pane), title=pane.title) for pane in panes]
+
+
 def _layers(pane: views.Pane) -> list[Any]:  # the canvas's layer types
     """Turn the layers of a pane into the canvas's; points of each radius make one."""
     made: list[Any] = []
@@ -218,10 +222,6 @@ def _point_layers(layer: views.PointLayer) -> list[Any]:  # the canvas's layer t
                 layer.points[chosen],
                 name=layer.name,
                 radius_px=radius,
-def _panes(panes: Sequence[views.Pane]) -> list[cv.Pane]:
-    return [cv.Pane(_layers(pane), title=pane.title) for pane in panes]
-
-
                 colours=[colour(layer.meanings[i]) for i in chosen],
                 styles=[styles[i] for i in chosen],  # type: ignore[misc] # words of `PointStyle`
             )

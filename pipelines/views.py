@@ -175,7 +175,6 @@ class View:
 
 
 @dataclass(frozen=True)
-@dataclass(frozen=True)
 class Ahead:
     """Hold sections beside the one that an `ImageView` shows, so that nobody waits for a step.
 
@@ -190,6 +189,7 @@ class Ahead:
     panes: Mapping[int, tuple[Pane, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class ImageView(View):
     """Show images side by side, zoomed and moved together, or wiped over one another.
 
@@ -199,16 +199,16 @@ class ImageView(View):
         unit: Unit of the scale bar.
         wipe: Whether the first two panes lie over one another with a divider.
         section: `(index, count)` of the section shown, or None.
-    """
         ahead: Other sections; the page adds it for a panel that says how it steps.
+    """
 
     panes: tuple[Pane, ...]
     pixel_size: float | None = None
     unit: str = "nm"
     wipe: bool = False
     section: tuple[int, int] | None = None
-
     ahead: Ahead | None = None
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -39,6 +39,7 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
     """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_data(task)
+        pick_model(task)
         pick_run(task, choices.record)
     rows = choices.run.statistics() if choices.run is not None else None
     if choices.run is None or rows is None:
@@ -50,7 +51,6 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
 def _draw_empty(task: Task, choices: Choices) -> None:
     run_id = watched_run(task.id, "predict")
     if run_id is not None:
-        pick_model(task)
         draw_run(run_id)
     draw_empty("query_stats", tr("evaluate_step.empty_title"), tr("evaluate_step.empty"))
     if choices.model is None or not any(i.has_truth for i in choices.record.items):
