@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboard.palette import DASHES, SEQUENCE
+from dashboard.palette import DASHES, SEQUENCE, colour
 from dashboard.words import language, say
-from pipelines.views import BarView, CurveView, HistogramView, ScatterView
+from pipelines.views import BarView, CurveView, HistogramView, MeshView, ScatterView
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -51,6 +51,32 @@ def histogram_figure(view: HistogramView) -> go.Figure:
     return figure
 
 
+def mesh_figure(view: MeshView) -> go.Figure:
+    """Draw a surface that can be turned; x to the right, y down and z up, as on the planes."""
+    import plotly.graph_objects as go
+
+    z, y, x = view.vertices.T
+    i, j, k = view.faces.T
+    light = {"ambient": 0.45, "diffuse": 0.8, "specular": 0.25, "roughness": 0.6}
+    mesh = go.Mesh3d(
+        x=x, y=y, z=z, i=i, j=j, k=k, color=colour(view.meaning), lighting=light, hoverinfo="skip"
+    )  # fmt: skip
+    figure = go.Figure(mesh)
+    unit = {"angstrom": "Å"}.get(view.unit, view.unit)
+    axes = {
+        f"{a}axis": {"title": f"{a} ({unit})", "backgroundcolor": "rgba(0,0,0,0)"} for a in "xyz"
+    }
+    axes["yaxis"]["autorange"] = "reversed"
+    figure.update_layout(
+        height=460,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        scene={**axes, "aspectmode": "data"},
+        uirevision="mesh",  # another surface is looked at from the same side
+        paper_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
 _MARKS = ("circle", "diamond", "square", "cross", "x", "triangle-up", "star")
 
 
@@ -71,8 +97,11 @@ def scatter_figure(view: ScatterView) -> go.Figure:
         words = [view.hover[i] for i in rows]
         x, y = view.points[rows, 0], view.points[rows, 1]
         figure.add_trace(
-            go.Scattergl(x=x, y=y, mode="markers", name=say(name), marker=marker, text=words)
-        )
+            go.Scattergl(
+                x=x, y=y, mode="markers", name=say(name), marker=marker, text=words,
+                customdata=rows, hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+            )
+        )  # fmt: skip
     _dress(figure, say(view.x_label), say(view.y_label))
     figure.update_layout(height=480, hovermode="closest")
     return figure

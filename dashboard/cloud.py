@@ -1,72 +1,123 @@
-"""Points in a box that can be turned, drawn by deck.gl; a click names a point.
+"""Points in a box that can be turned, drawn by deck.gl; a click moves the planes of the volume.
 
 Plotly's 3D scatter returns no clicks and forgets its camera, so `st.pydeck_chart` with an
-OrbitView draws it.
+OrbitView draws it. Thousands of rows are written as JSON once, not at every run of the script.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from dashboard.palette import colour
-from dashboard.words import say
+from dashboard.planes import move_crosshair
+from dashboard.words import language, say
 from pipelines.views import CloudView
 
-_LAYER = "picks"
+_LAYERS = ("picks", "small_picks")
 _HEIGHT = 460
+_POINT_SIZES = (9, 5)
 
 
-def show_cloud(view: CloudView, key: str) -> int | None:
-    """Draw the cloud; return the index of the point that was clicked, or None."""
+def show_cloud(view: CloudView, key: str) -> None:
+    """Draw the cloud; a click on a point moves the crosshair of its volume there."""
     import pydeck  # type: ignore[import-untyped]
 
-    rows = _rows(view)
-    points = pydeck.Layer(
-        "PointCloudLayer",
-        rows,
-        id=_LAYER,
-        get_position="place",
-        get_color="colour",
-        point_size=9,
-        pickable=True,
-        auto_highlight=True,
-        material=False,
-    )
-    box = pydeck.Layer(
-        "LineLayer", _box_edges(view.box), get_source_position="start", get_target_position="end",
-        get_color=[127, 127, 127], get_width=1,
+    class Drawn(pydeck.Deck):  # type: ignore[misc] # an untyped base
+        """A picture whose JSON was written before."""
+
+        def to_json(self) -> str:
+            return written
+
+    written = _deck_json(_stamp(view), _View(view))
+    st.pydeck_chart(
+        Drawn(map_provider=None), key=key, height=_HEIGHT, on_select=partial(_react, view, key),
+        selection_mode="single-object",
     )  # fmt: skip
-    deck = pydeck.Deck(
-        [box, points],
-        initial_view_state=_camera(view.box),
-        views=[pydeck.View(type="OrbitView", controller=True)],
-        map_provider=None,
-        tooltip={"text": "{label}"},
-    )
-    event = st.pydeck_chart(
-        deck, key=key, height=_HEIGHT, on_select="rerun", selection_mode="single-object"
-    )
-    return _clicked(event)
 
 
-def _rows(view: CloudView) -> list[dict[str, Any]]:
-    """Turn points into rows: x to the right, y down and z towards the viewer, centred."""
-    centre = np.array(view.box) / 2
-    places = (view.points - centre)[:, ::-1] if len(view.points) else np.zeros((0, 3))
-    return [
-        {
-            "index": index,
-            "place": [float(v) for v in place],
-            "colour": _rgb(colour(meaning)),
-            "label": say(label),
-        }
-        for index, (place, meaning, label) in enumerate(
-            zip(places, view.meanings, view.labels, strict=True)
-        )
+def _react(view: CloudView, key: str) -> None:
+    clicked = _clicked(st.session_state.get(key))
+    if clicked is not None and view.places_vox is not None:
+        move_crosshair(view.place, view.places_vox[clicked].tolist())
+
+
+class _View:
+    """Carry a view past the cache, which knows it by its stamp."""
+
+    def __init__(self, view: CloudView) -> None:
+        self.view = view
+
+
+def _stamp(view: CloudView) -> str:
+    digest = hashlib.blake2b(np.ascontiguousarray(view.points).tobytes(), digest_size=16)
+    small = b"" if view.small is None else view.small.tobytes()
+    texts = [text.params.get("score") for text in view.labels]
+    for part in (small, repr((view.meanings, view.box, texts)).encode(), language().encode()):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _deck_json(stamp: str, _held: _View) -> str:
+    view = _held.view
+    small = np.zeros(len(view.points), bool) if view.small is None else view.small
+    layers = [
+        _points(view, rows, name, size)
+        for name, size, rows in zip(_LAYERS, _POINT_SIZES, (~small, small), strict=True)
+        if rows.any()
     ]
+    deck = {
+        "initialViewState": _camera(view.box),
+        "layers": [_box(view.box), *layers],
+        "views": [{"@@type": "OrbitView", "controller": True}],
+        "tooltip": {"text": "{label}"},
+        "mapProvider": None,
+    }
+    return json.dumps(deck, separators=(",", ":"))
+
+
+def _points(view: CloudView, is_wanted: Any, name: str, size: int) -> dict[str, Any]:
+    """Describe points: x to the right, y down and z towards the viewer, centred."""
+    centre = np.array(view.box) / 2
+    places = np.round((view.points - centre)[:, ::-1], 1)
+    rows = [
+        {
+            "index": int(i),
+            "place": places[i].tolist(),
+            "colour": _rgb(colour(view.meanings[i])),
+            "label": say(view.labels[i]),
+        }
+        for i in np.flatnonzero(is_wanted)
+    ]
+    return {
+        "@@type": "PointCloudLayer",
+        "id": name,
+        "data": rows,
+        "getPosition": "@@=place",
+        "getColor": "@@=colour",
+        "pointSize": size,
+        "pickable": True,
+        "autoHighlight": True,
+        "material": False,
+    }
+
+
+def _box(box: tuple[float, float, float]) -> dict[str, Any]:
+    return {
+        "@@type": "LineLayer",
+        "id": "box",
+        "data": _box_edges(box),
+        "getSourcePosition": "@@=start",
+        "getTargetPosition": "@@=end",
+        "getColor": [127, 127, 127],
+        "getWidth": 1,
+    }
 
 
 def _box_edges(box: tuple[float, float, float]) -> list[dict[str, list[float]]]:
@@ -80,19 +131,25 @@ def _box_edges(box: tuple[float, float, float]) -> list[dict[str, list[float]]]:
     ]
 
 
-def _camera(box: tuple[float, float, float]) -> Any:  # pydeck.ViewState
-    import pydeck
+def _camera(box: tuple[float, float, float]) -> dict[str, Any]:
+    """Look from above at an angle from which the whole box is seen."""
+    zoom = float(np.log2(_HEIGHT / max(float(np.linalg.norm(box)), 1.0))) - 0.35
+    return {
+        "target": [0, 0, 0],
+        "rotationX": 35,
+        "rotationOrbit": 30,
+        "zoom": zoom,
+        "minZoom": -12,
+        "maxZoom": 4,
+    }
 
-    zoom = float(np.log2(_HEIGHT / max(*box, 1.0))) - 0.3
-    return pydeck.ViewState(
-        target=[0, 0, 0], rotation_x=35, rotation_orbit=30, zoom=zoom, min_zoom=-12, max_zoom=4
-    )
 
-
-def _clicked(event: Any) -> int | None:  # Streamlit's selection state has no public type
+def _clicked(event: Any) -> int | None:  # Streamlit's selection has no public type
     selection = getattr(event, "selection", None) or {}
-    objects = selection.get("objects", {}).get(_LAYER, [])
-    return int(objects[0]["index"]) if objects else None
+    for name in _LAYERS:
+        if objects := selection.get("objects", {}).get(name, []):
+            return int(objects[0]["index"])
+    return None
 
 
 def _rgb(hexadecimal: str) -> list[int]:

@@ -12,9 +12,16 @@ from typing import Any
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.charts import bar_figure, curve_figure, histogram_figure, scatter_figure
+from dashboard.charts import (
+    bar_figure,
+    curve_figure,
+    histogram_figure,
+    mesh_figure,
+    scatter_figure,
+)
 from dashboard.cloud import show_cloud
 from dashboard.palette import colour
+from dashboard.planes import show_planes
 from dashboard.words import language, number, say, tr
 from pipelines import views
 from pipelines.text import Text, format_bytes, format_duration
@@ -104,6 +111,20 @@ def _(view: views.BarView, key: str, on_event: OnEvent | None = None) -> None:
 def _(view: views.CloudView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     show_cloud(view, f"{key}.cloud")
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.VolumeView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    show_planes(view, f"{key}.planes")
+    _draw_source(view)
+
+
+@draw.register
+def _(view: views.MeshView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(mesh_figure(view), view, key)
     _draw_source(view)
 
 

@@ -19,6 +19,7 @@ from pipelines.text import Text
 Array = NDArray[Any]
 Tone = Literal["plain", "info", "success", "warning", "error"]
 PointStyle = Literal["circle", "dashed", "cross"]
+SphereStyle = Literal["full", "dashed", "cross", "dotted"]
 
 
 # --- layers of an image ---------------------------------------------------------------------
@@ -396,6 +397,9 @@ class CloudView(View):
         labels: `N` words shown when a point is pointed at.
         box: Size of the box along z, y, x, in `unit`.
         unit: Unit of the axes.
+        place: Name of the volume whose planes a click moves, as a `VolumeView` has it; "" for none.
+        places_vox: `(N, 3)` z y x, where in that volume each point stands.
+        small: `(N,)` bool, points drawn small (what others are compared with); None for none.
     """
 
     points: Array
@@ -403,6 +407,90 @@ class CloudView(View):
     meanings: tuple[str, ...]
     labels: tuple[Text, ...]
     box: tuple[float, float, float]
+    unit: str = "angstrom"
+    place: str = ""
+    places_vox: Array | None = None
+    small: Array | None = None
+
+
+@dataclass(frozen=True)
+class SphereLook:
+    """Say how some spheres are drawn.
+
+    Attributes:
+        meaning: Key of the palette.
+        name: Word in the legend.
+        style: Full, dashed or dotted circle, or cross.
+        label: What the read-out says when the pointer is on such a sphere.
+    """
+
+    meaning: str
+    name: Text
+    style: SphereStyle
+    label: Text
+
+
+@dataclass(frozen=True)
+class Spheres:
+    """Hold spheres in a volume.
+
+    Attributes:
+        centres_vox: `(N, 3)` z y x.
+        radii_vox: `(N,)`.
+        looks: `(N,)` int into `palette`.
+        palette: The looks.
+        name: Name in the layer list.
+    """
+
+    centres_vox: Array
+    radii_vox: Array
+    looks: Array
+    palette: tuple[SphereLook, ...]
+    name: Text
+
+
+@dataclass(frozen=True)
+class VolumeView(View):
+    """Show three planes through a volume that share a crosshair, and the spheres that they cut.
+
+    Attributes:
+        shape: Z, Y, X of the volume.
+        section: Returns the section `(axis, index)`: `(Y, X)` across z, `(Z, X)` across y,
+            `(Y, Z)` across x, all uint8.
+        place: Name of the volume; views of one name share the crosshair.
+        plane_titles: Words over the planes across z, y and x, with `{index}` and `{length}`.
+        spheres: What is marked, or None.
+        window: Values shown black and white.
+        pixel_size: Side of a voxel in `unit`, or None when the data do not say.
+        unit: Unit of the scale bar.
+        offset_vox: Index of the voxel whose place is 0.
+    """
+
+    shape: tuple[int, int, int]
+    section: Callable[[int, int], Array]
+    place: str
+    plane_titles: tuple[Text, Text, Text]
+    spheres: Spheres | None = None
+    window: tuple[float, float] = (0.0, 255.0)
+    pixel_size: float | None = None
+    unit: str = "angstrom"
+    offset_vox: float = 0.0
+
+
+@dataclass(frozen=True)
+class MeshView(View):
+    """Show a closed or open surface that can be turned.
+
+    Attributes:
+        vertices: `(V, 3)` float z y x, in `unit`.
+        faces: `(F, 3)` int into `vertices`.
+        meaning: Key of the palette.
+        unit: Unit of the axes.
+    """
+
+    vertices: Array
+    faces: Array
+    meaning: str = "prediction"
     unit: str = "angstrom"
 
 

@@ -21,11 +21,13 @@ from dashboard.canvas.layers import (
     LabelsLayer,
     Layer,
     LinesLayer,
+    Look,
     MaskLayer,
     Options,
     Pane,
     PointsLayer,
     ScalarLayer,
+    SpheresLayer,
     ThresholdLayer,
 )
 
@@ -36,11 +38,13 @@ __all__ = [
     "LabelsLayer",
     "Layer",
     "LinesLayer",
+    "Look",
     "MaskLayer",
     "Options",
     "Pane",
     "PointsLayer",
     "ScalarLayer",
+    "SpheresLayer",
     "ThresholdLayer",
     "canvas",
 ]

@@ -28,6 +28,7 @@ _SCRIPTS: Final = (
     "controls",
     "viewer",
     "shelf",
+    "planes",
     "main",
 )
 
@@ -63,6 +64,7 @@ _WORDS: Final = (
     "move_hint",
     "auto",
     "viewer",
+    "plane_keys",
 )
 
 add_catalogue_folder(Path(__file__).parents[1] / "locale")
@@ -90,6 +92,8 @@ def canvas(
     on_event: Callable[[CanvasEvent], None] | None = None,
 ) -> CanvasEvent | None:
     """Show one to four linked pictures with layers, and return what was done in them.
+
+    In the layout `orthogonal` these are three planes through a volume with one crosshair.
 
     Zoom, pan, contrast, layer visibility and opacity, and the wipe live in the browser: they cause
     no rerun, and they stay when new pixels of the same size arrive.
@@ -144,6 +148,7 @@ def _words(language: Language) -> dict[str, str]:
     words = {word: render(Text(f"canvas.{word}"), language) for word in _WORDS}
     # Filled in by the browser, which counts the sections as they are stepped through.
     words["section"] = render(Text("canvas.section", index="{index}", count="{count}"), language)
+    words["axis"] = render(Text("canvas.axis", axis="{axis}"), language)
     return words
 
 
@@ -160,4 +165,6 @@ def _event(found: Any) -> CanvasEvent | None:  # JSON from the browser
     fields: Json = {name: found[name] for name in CanvasEvent.__dataclass_fields__ if name in found}
     for name in ("modifiers", "sections"):
         fields[name] = tuple(fields.get(name, ()))
+    if fields.get("at") is not None:
+        fields["at"] = tuple(int(v) for v in fields["at"])
     return CanvasEvent(**fields)

@@ -4,6 +4,9 @@ Pixels are NumPy arrays. A field that takes `Frames` takes one array, or a seque
 for each section, between which the browser steps alone, without a rerun of the script.
 Coordinates are index coordinates in pixels, y before x: the integer (y, x) is the centre of that
 pixel, so pixel (0, 0) covers -0.5 to 0.5.
+
+In the layout `orthogonal` the panes are planes through one volume: each takes some of its sections
+by their index, and the browser steps between those that it has.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from numpy.typing import NDArray
 from pipelines.text import Text
 
 Pixels = NDArray[Any]  # any of the number types that packing.py knows
-Frames = Pixels | Sequence[Pixels]
-Style = Literal["full", "dashed", "cross"]
+Frames = Pixels | Sequence[Pixels] | Mapping[int, Pixels]
+Style = Literal["full", "dashed", "cross", "dotted"]
+Axis = Literal["z", "y", "x"]
 Colormap = Literal["viridis", "magma", "grey"]
 Side = Literal["above", "below"]
 
@@ -165,6 +169,45 @@ class PointsLayer:
 
 
 @dataclass(frozen=True)
+class Look:
+    """How some spheres are drawn.
+
+    Attributes:
+        colour: As `#rrggbb`.
+        name: Word in the legend; looks of one name, colour and style are one entry.
+        style: `full`, `dashed`, `cross` or `dotted`.
+        label: Words of the read-out when the pointer is on such a sphere.
+    """
+
+    colour: str
+    name: str
+    style: Style = "full"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class SpheresLayer:
+    """Draw the circles in which the planes of an orthogonal layout cut spheres.
+
+    Attributes:
+        centres_vox: `(N, 3)` z, y, x in index coordinates of the volume.
+        radii_vox: `(N,)`.
+        looks: `(N,)` int, which of `palette` a sphere has.
+        palette: At most 256 looks.
+        is_editable: Whether a circle can be dragged (event `drag`) and deleted (event `delete`).
+    """
+
+    centres_vox: Pixels
+    radii_vox: Pixels
+    looks: Pixels
+    palette: Sequence[Look]
+    name: Text
+    is_editable: bool = False
+    opacity: float = 1.0
+    visible: bool = True
+
+
+@dataclass(frozen=True)
 class LinesLayer:
     """Draw polylines, such as a grid that shows a deformation.
 
@@ -188,6 +231,7 @@ Layer = (
     | ThresholdLayer
     | CompareLayer
     | PointsLayer
+    | SpheresLayer
     | LinesLayer
 )
 
@@ -198,11 +242,14 @@ class Pane:
 
     Attributes:
         layers: At least one of them holds pixels, which give the pane its size.
-        title: Words in the corner; None for none.
+        title: Words in the corner; None for none. In the orthogonal layout the browser puts index
+            and length for `{index}` and `{length}`.
+        axes: Axes of the volume along rows and columns; counts in the orthogonal layout only.
     """
 
     layers: Sequence[Layer]
     title: Text | None = None
+    axes: tuple[Axis, Axis] = ("y", "x")
 
 
 EventKind = Literal["click", "drag", "delete", "step", "near", "threshold"]
@@ -222,7 +269,12 @@ class Options:
             puts a threshold slider under the picture, which moves the layers as it is dragged
             and reports when it is let go.
         layout: How two or more panes start: `side_by_side` or `wipe` (a divider between the first
-            two). A single pane is wiped between with and without its overlays.
+            two). A single pane is wiped between with and without its overlays. `orthogonal`: three
+            planes through a volume, yx, zx and yz, that share edges, scale and crosshair.
+        at: Voxel z, y, x at which the planes of the orthogonal layout cut.
+        volume_shape: Size of that volume along z, y, x.
+        offset_vox: Index of the voxel whose place is 0 in `unit` (orthogonal layout).
+        selected: Layer and index of the sphere that is set off (orthogonal layout), or None.
         stamp: What is the same in all sections that belong together. With a stamp the browser
             keeps the sections it was sent, steps to them at once, and forgets them when it changes.
         reach: How far from the section shown others are asked for ahead (event `near`).
@@ -235,7 +287,11 @@ class Options:
     section_index: int | None = None
     section_count: int = 1
     events: Sequence[EventKind] = ()
-    layout: Literal["side_by_side", "wipe"] = "side_by_side"
+    layout: Literal["side_by_side", "wipe", "orthogonal"] = "side_by_side"
+    at: tuple[int, int, int] = (0, 0, 0)
+    volume_shape: tuple[int, int, int] = (1, 1, 1)
+    offset_vox: float = 0.0
+    selected: tuple[int, int] | None = None
     stamp: str = ""
     reach: int = 0
     near: Mapping[int, Sequence[Pane]] = field(default_factory=dict)
@@ -260,6 +316,7 @@ class CanvasEvent:
         point_index: Index of the point that was hit, or None.
         section_index: The section on the screen, or for `step` the one asked for.
         threshold: The new threshold, for `threshold`.
+        at: Voxel z, y, x of the crosshair (orthogonal layout); for `step` the one asked for.
         sections: For `near`, the sections that the browser lacks, the nearest first.
     """
 
@@ -275,6 +332,7 @@ class CanvasEvent:
     point_index: int | None = None
     section_index: int | None = None
     threshold: float | None = None
+    at: tuple[int, int, int] | None = None
     sections: tuple[int, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from dashboard.canvas.layers import (
     Pixels,
     PointsLayer,
     ScalarLayer,
+    SpheresLayer,
     ThresholdLayer,
 )
 from pipelines.errors import DataFormatError
@@ -61,10 +62,13 @@ class Packer:
         """Store each section of `pixels` and describe them: addresses, number type, shape."""
         arrays = [prepare(array) for array in _as_list(pixels)]
         first = _check_alike(arrays)
-        urls = [self._keep(array, f"{place}.{i}") for i, array in enumerate(arrays)]
+        indices = list(pixels) if isinstance(pixels, Mapping) else range(len(arrays))
+        kept = {i: self.keep(a, f"{place}.{i}") for i, a in zip(indices, arrays, strict=True)}
+        urls = kept if isinstance(pixels, Mapping) else list(kept.values())
         return {"urls": urls, "type": _TYPES[first.dtype.name], "shape": list(first.shape)}
 
-    def _keep(self, array: Pixels, place: str) -> str:
+    def keep(self, array: Pixels, place: str) -> str:
+        """Store one array and return its address."""
         if id(array) not in self._kept:
             data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
             content_id = hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -108,7 +112,13 @@ def _pack_pane(pane: Pane, place: str, packer: Packer) -> Json:
     if len(shapes) != 1:
         got = sorted(" × ".join(map(str, shape)) for shape in shapes)
         raise DataFormatError(Text("canvas.error_layer_sizes", n=len(shapes), got=got))
-    return {"title": packer.words(pane.title), "layers": layers, "size": list(shapes.pop())}
+    title = packer.words(pane.title)
+    return {
+        "title": title,
+        "layers": layers,
+        "size": list(shapes.pop()),
+        "axes": list(pane.axes),
+    }
 
 
 def _pack_named(layer: Layer, place: str, packer: Packer) -> Json:
@@ -206,6 +216,22 @@ def _radius(radius: float | Sequence[float]) -> float | list[float]:
 
 
 @_pack_layer.register
+def _(layer: SpheresLayer, place: str, packer: Packer) -> Json:
+    """Pack `(N, 5)` float32: z, y, x, radius, look; thousands of rows stay out of the JSON."""
+    table = np.empty((len(layer.centres_vox), 5), np.float32)
+    table[:, :3] = np.asarray(layer.centres_vox, np.float64).reshape(-1, 3)
+    table[:, 3], table[:, 4] = layer.radii_vox, layer.looks
+    if not np.isfinite(table).all():
+        raise DataFormatError(Text("canvas.error_points", got=" × ".join(map(str, table.shape))))
+    return {
+        "kind": "spheres",
+        "spheres": packer.keep(table, place) if len(table) else None,
+        "palette": [vars(look) for look in layer.palette],
+        "editable": layer.is_editable,
+    }
+
+
+@_pack_layer.register
 def _(layer: LinesLayer, place: str, packer: Packer) -> Json:
     lines = [np.round(_points(line), 2).tolist() for line in layer.lines_px]
     return {"kind": "lines", "lines": lines, "colour": layer.colour, "width": layer.width_px}
@@ -220,8 +246,13 @@ def _pack_options(options: Options) -> Json:
         "sections": options.section_count,
         "events": list(options.events),
         "layout": options.layout,
+        "at": list(options.at),
+        "shape": list(options.volume_shape),
+        "offset": options.offset_vox,
         "stamp": options.stamp,
         "reach": options.reach,
+        "selected": options.selected
+        and dict(zip(("layer", "index"), options.selected, strict=True)),
     }
 
 
@@ -240,7 +271,7 @@ def _check_stacks(panes: Sequence[Json], options: Options) -> None:
         for pane in panes
         for layer in pane["layers"]
         for field in ("pixels", "truth")
-        if field in layer
+        if field in layer and isinstance(layer[field]["urls"], list)
     }
     if lengths - {1, options.section_count}:
         got = sorted(lengths - {1})
@@ -248,7 +279,10 @@ def _check_stacks(panes: Sequence[Json], options: Options) -> None:
 
 
 def _as_list(frames: Frames) -> list[Pixels]:
-    return [frames] if isinstance(frames, np.ndarray) else [np.asarray(f) for f in frames]
+    if isinstance(frames, np.ndarray):
+        return [frames]
+    arrays = frames.values() if isinstance(frames, Mapping) else frames
+    return [np.asarray(f) for f in arrays]
 
 
 def _check_alike(arrays: Sequence[Pixels]) -> Pixels:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,19 @@ import streamlit as st
 
 from dashboard import canvas as cv
 from dashboard.choices import Choices, pick_data, pick_run
-from dashboard.cloud import show_cloud
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.pages.task import show_steps
-from dashboard.palette import colour
+from dashboard.planes import crosshair, move_crosshair, place_in_volume, show_planes
+from dashboard.renderers import draw
+from dashboard.steps.items import pick_item
 from dashboard.steps.panels import draw_step_panels, samples_of
-from dashboard.words import language, number, tr
+from dashboard.words import number, tr
 from pipelines.contract import DatasetRecord, Sample, Task
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
-from pipelines.text import Text, verbatim
 
-_AXES = ("z", "y", "x")
-_STYLES: dict[str, Any] = {"false_positive": "dashed", "missed": "cross"}
-_CUT_AXIS = {"xy": 0, "xz": 1, "yz": 2}
+_THICKNESS = 5
 
 
 def show(task_id: str) -> None:
@@ -57,27 +55,66 @@ def show_explore(task: Task, choices: Choices) -> None:
         draw_viewer(task, choices)
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """Hold what the controls and pictures of one tomogram share.
+
+    Attributes:
+        task: The picking task (beyond the contract: `editor`, `volume`, `cloud`, `surface`).
+        prefix: Of the keys of this tomogram with these picks.
+        sample: The tomogram, with the offset that the page shows it with.
+        editor: The picks while they are corrected.
+    """
+
+    task: Any
+    prefix: str
+    sample: Sample
+    editor: Any
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether there are planes to cut, and places in them."""
+        is_known = self.sample.meta["geometry"].spacing_angstrom > 0
+        return bool(self.sample.meta["has_volume"]) and is_known
+
+    def value(self, name: str, default: Any) -> Any:
+        """Return what a control of this stage stands on."""
+        return st.session_state.get(f"{self.prefix}.{name}", default)
+
+
 @st.fragment
 def draw_viewer(task: Any, choices: Choices) -> None:
     """Draw controls beside the planes; only this part reruns when something in it changes.
 
     Args:
-        task: The picking task (beyond the contract: `editor`, `planes`, `cloud`).
+        task: The picking task.
         choices: Data set, and the run whose picks are corrected; without one the true picks are.
     """
     samples, record, run = samples_of(task, choices), choices.record, choices.run
     names = [item.item_id for item in record.items]
     controls, picture = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with controls:
-        name = st.selectbox(tr("cryoet.page_tomogram"), names, key=f"{task.id}.viewer.item")
-        sample = samples[names.index(name)]
-        prefix = f"{task.id}.viewer.{record.dataset_id}.{run.run_id if run else ''}.{name}"
-        editor = _editor(task, prefix, sample, run)
-        kind = _draw_tools(prefix, sample, editor)
-        _draw_score(editor)
-        _draw_save(prefix, record, editor)
+        sample = samples[pick_item(names)]
+        prefix = f"{task.id}.viewer.{record.dataset_id}.{run.run_id if run else ''}"
+        sample = _with_offset(sample, f"{prefix}.offset")
+        prefix = f"{prefix}.{sample.item_id}"
+        stage = _Stage(task, prefix, sample, _editor(task, prefix, sample, run))
+        _draw_history(stage)
+        _draw_tools(stage)
+        _draw_score(stage.editor)
+        _draw_looks(stage)
+        _draw_save(prefix, record, stage.editor)
     with picture, frame():
-        _draw_pictures(task, prefix, sample, editor, kind)
+        _draw_pictures(stage)
+
+
+def _with_offset(sample: Sample, key: str) -> Sample:
+    """Show a tomogram with the offset between index and angstrom that the page stands on."""
+    geometry = sample.meta["geometry"]
+    offset = float(st.session_state.get(key, geometry.offset_vox))
+    return replace(
+        sample, meta={**sample.meta, "geometry": replace(geometry, offset_vox=offset), "key": key}
+    )
 
 
 def _editor(task: Any, prefix: str, sample: Sample, run: Run | None) -> Any:
@@ -88,51 +125,27 @@ def _editor(task: Any, prefix: str, sample: Sample, run: Run | None) -> Any:
             found = task.open_predictions(run.prediction_folder).get(sample.item_id)
             thresholds = (run.scores() or {}).get("operating_point", {}).get("thresholds", {})
         st.session_state[key] = task.editor(sample, found, thresholds)
-        st.session_state[f"{prefix}.at"] = tuple(n // 2 for n in sample.image.shape)
     return st.session_state[key]
 
 
-def _draw_tools(prefix: str, sample: Sample, editor: Any) -> str:
-    """Draw slab, mode, kind and history; return the kind that a click adds."""
-    at = st.session_state[f"{prefix}.at"]
-    for axis, (name, size) in enumerate(zip(_AXES, sample.image.shape, strict=True)):
-        if size > 1:
-            key = f"{prefix}.{name}"
-            st.session_state[key] = min(at[axis], size - 1)
-            st.slider(
-                _axis_words(name, at[axis], sample), 0, size - 1, key=key,
-                on_change=partial(_slide, prefix, axis, key),
-            )  # fmt: skip
-    st.slider(tr("cryoet_view.thickness"), 1, 21, 5, 2, key=f"{prefix}.thickness")
-    st.segmented_control(
-        tr("cryoet.page_mode"), ("look", "add"), default="look", key=f"{prefix}.mode",
-        format_func=lambda m: tr(f"cryoet.page_mode.{m}"),
-    )  # fmt: skip
+# --- controls -------------------------------------------------------------------------------------
+
+
+def _draw_tools(stage: _Stage) -> None:
+    """Draw what a click does, and what the picked one can become."""
+    prefix, editor = stage.prefix, stage.editor
     kinds = [p.name for p in editor.particles]
-    kind = st.selectbox(tr("cryoet.page_kind"), kinds, key=f"{prefix}.kind")
-    st.pills(
-        tr("cryoet.page_shown"), kinds, selection_mode="multi", default=kinds,
-        key=f"{prefix}.shown",
-    )  # fmt: skip
-    st.toggle(tr("cryoet.page_compare"), value=True, key=f"{prefix}.compare")
-    with st.container(horizontal=True):
-        st.button(
-            tr("cryoet.page_undo", n=editor.num_changes), icon=":material/undo:",
-            disabled=not editor.num_changes, on_click=editor.undo, key=f"{prefix}.undo",
+    if stage.has_volume:
+        st.segmented_control(
+            tr("cryoet.page_mode"), ("look", "add"), default="look", key=f"{prefix}.mode",
+            format_func=lambda m: tr(f"cryoet.page_mode.{m}"), required=True,
         )  # fmt: skip
-        st.button(
-            tr("cryoet.page_redo"), icon=":material/redo:", disabled=not editor.can_redo,
-            on_click=editor.redo, key=f"{prefix}.redo",
-        )  # fmt: skip
-    _draw_selected(prefix, editor, kind)
-    return str(kind)
-
-
-def _draw_selected(prefix: str, editor: Any, kind: str) -> None:
-    row = st.session_state.get(f"{prefix}.selected")
-    if row is None or row >= len(editor.picks):
-        st.caption(tr("cryoet.page_hint"))
+    st.selectbox(tr("cryoet.page_kind"), kinds, key=f"{prefix}.kind")
+    row = _selected(stage)
+    if row is None:
+        st.caption(tr("cryoet.page_hint" if stage.has_volume else "cryoet.page_hint_cloud"))
         return
+    kind = str(stage.value("kind", kinds[0]))
     st.caption(tr("cryoet.page_selected", kind=str(editor.picks.kind_names()[row])))
     with st.container(horizontal=True):
         st.button(
@@ -141,20 +154,64 @@ def _draw_selected(prefix: str, editor: Any, kind: str) -> None:
         )  # fmt: skip
         st.button(
             tr("cryoet.page_delete"), icon=":material/delete:",
-            on_click=partial(_delete, prefix, editor, row), key=f"{prefix}.delete",
+            on_click=partial(_delete, stage, row), key=f"{prefix}.delete",
         )  # fmt: skip
 
 
-def _axis_words(name: str, index: int, sample: Sample) -> str:
-    spacing = sample.meta["geometry"].spacing_angstrom
-    return tr("cryoet.page_axis", axis=name, angstrom=index * spacing)
+def _draw_history(stage: _Stage) -> None:
+    editor = stage.editor
+    with st.container(horizontal=True):
+        st.button(
+            tr("cryoet.page_undo", n=editor.num_changes), icon=":material/undo:",
+            disabled=not editor.num_changes, on_click=editor.undo, key=f"{stage.prefix}.undo",
+        )  # fmt: skip
+        st.button(
+            tr("cryoet.page_redo"), icon=":material/redo:", disabled=not editor.can_redo,
+            on_click=editor.redo, key=f"{stage.prefix}.redo",
+        )  # fmt: skip
+
+
+def _draw_looks(stage: _Stage) -> None:
+    """Draw slab, colours, kinds, what is compared, and how index and angstrom belong together."""
+    prefix, editor = stage.prefix, stage.editor
+    kinds = [p.name for p in editor.particles]
+    if stage.has_volume:
+        st.slider(
+            tr("cryoet_view.thickness"), 1, 21, _THICKNESS, 2, key=f"{prefix}.thickness",
+            help=tr("cryoet_view.thickness.help"),
+        )  # fmt: skip
+    st.pills(
+        tr("cryoet.page_shown"), kinds, selection_mode="multi", default=kinds,
+        key=f"{prefix}.shown",
+    )  # fmt: skip
+    if editor.truth is not None:
+        st.segmented_control(
+            tr("cryoet_view.colour_by"), ("verdict", "kind"), default="verdict",
+            format_func=lambda name: tr(f"cryoet_view.colour_by.{name}"),
+            key=f"{prefix}.colour_by", required=True,
+        )  # fmt: skip
+        st.toggle(tr("cryoet.page_compare"), value=True, key=f"{prefix}.compare")
+        st.toggle(tr("cryoet.page_truth"), value=False, key=f"{prefix}.truth")
+    if stage.has_volume:
+        _draw_offset(stage)
+
+
+def _draw_offset(stage: _Stage) -> None:
+    geometry = stage.sample.meta["geometry"]
+    st.number_input(
+        tr("cryoet_data.voxel_offset"), -2.0, 2.0, geometry.offset_vox, 0.5,
+        key=stage.sample.meta["key"], help=tr("cryoet.page_offset_help"),
+    )  # fmt: skip
+    st.caption(tr("cryoet.page_spacing", spacing=geometry.spacing_angstrom))
 
 
 def _draw_score(editor: Any) -> None:
     figures = editor.score()
     if figures:
-        words = ", ".join(
-            f"{p.name} {number(figures[f'f4_{p.name}'])}" for p in editor.particles if p.weight > 0
+        words = "\n".join(
+            f"- {p.name}: {number(figures[f'f4_{p.name}'])}"
+            for p in editor.particles
+            if p.weight > 0
         )
         st.metric(tr("cryoet.page_f4"), number(figures["f4"]), help=words)
 
@@ -176,148 +233,108 @@ def _draw_save(prefix: str, record: DatasetRecord, editor: Any) -> None:
 # --- pictures -------------------------------------------------------------------------------------
 
 
-def _draw_pictures(task: Any, prefix: str, sample: Sample, editor: Any, kind: str) -> None:
-    marks = editor.marks(compare=bool(st.session_state[f"{prefix}.compare"]))
-    shown = set(st.session_state[f"{prefix}.shown"] or ())
-    if sample.meta["has_volume"]:
-        at, thickness = st.session_state[f"{prefix}.at"], st.session_state[f"{prefix}.thickness"]
-        planes = task.planes(sample, at, thickness, marks)
-        stage = _Stage(prefix, sample, editor, marks, frozenset(shown))
-        _draw_plane(stage, "xy", planes["xy"])
-        columns = st.columns(2)
-        for column, plane in zip(columns, ("xz", "yz"), strict=True):
-            with column:
-                _draw_plane(stage, plane, planes[plane])
+def _draw_pictures(stage: _Stage) -> None:
+    sample, prefix = stage.sample, stage.prefix
+    marks, rows = _shown_marks(stage)
+    if stage.has_volume:
+        selected = _selected(stage)
+        shown = rows.tolist()
+        show_planes(
+            stage.task.volume(sample, marks, int(stage.value("thickness", _THICKNESS))),
+            f"{prefix}.planes",
+            is_editable=True,
+            selected=shown.index(selected) if selected in shown else None,
+            on_event=partial(_react, stage, shown),
+        )
     else:
         st.info(tr("cryoet.picks_only", experiment=sample.item_id))
-    clicked = show_cloud(task.cloud(sample, marks), f"{prefix}.cloud")
-    if clicked is not None and st.session_state.get(f"{prefix}.clicked") != clicked:
-        st.session_state[f"{prefix}.clicked"] = clicked
-        _go_to(prefix, sample, marks.positions[clicked])
-        st.rerun(scope="fragment")
+    cloud, surface = st.columns(2) if stage.has_volume else (st.container(), None)
+    with cloud:
+        draw(stage.task.cloud(sample, marks), prefix)
+    if surface is not None:
+        with surface:
+            _draw_surface(stage)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """Hold what the three planes of one tomogram share."""
-
-    prefix: str
-    sample: Sample
-    editor: Any
-    marks: Any
-    shown: frozenset[str]
-
-    @property
-    def at(self) -> tuple[int, int, int]:
-        place: tuple[int, int, int] = st.session_state[f"{self.prefix}.at"]
-        return place
-
-
-def _draw_plane(stage: _Stage, plane: str, cut: Any) -> None:
-    marks = stage.marks
-    visible = np.array([marks.kinds[r] in stage.shown for r in cut.rows], bool)
-    rows = cut.rows[visible]
-    axis = _CUT_AXIS[plane]
-    layers: list[Any] = [
-        cv.ImageLayer(cut.pixels, Text("cryoet.layer_tomogram"), window=(16.0, 240.0)),
-        cv.LinesLayer(_crosshair(stage.at, axis, cut.pixels.shape), Text("cryoet.layer_crosshair")),
-        cv.PointsLayer(
-            cut.points[visible],
-            Text("cryoet.layer_picks"),
-            radius_px=cut.radii[visible].tolist(),
-            colours=[colour(marks.meanings[r]) for r in rows],
-            styles=[_STYLES.get(marks.meanings[r], "full") for r in rows],
-            labels=[marks.kinds[r] for r in rows],
-            is_editable=True,
-        ),
-    ]
-    options = cv.Options(
-        pixel_size=stage.sample.meta["geometry"].spacing_angstrom or None,
-        unit="angstrom",
-        section_index=int(stage.at[axis]),
-        section_count=int(stage.sample.image.shape[axis]),
-        events=("click", "drag", "delete", "step"),
+def _shown_marks(stage: _Stage) -> tuple[Any, Any]:
+    """Return the marks of the kinds that are shown, and which pick of the editor each is."""
+    marks = stage.editor.marks(
+        colour_by=stage.value("colour_by", "kind"),
+        compare=bool(stage.value("compare", True)),
+        with_truth=bool(stage.value("truth", False)),
     )
-    cv.canvas(
-        [cv.Pane(layers, title=cut.title)],
-        key=f"{stage.prefix}.{plane}",
-        alt=verbatim(f"{stage.sample.item_id} {plane}"),
-        language=language(),
-        options=options,
-        on_event=partial(_react, stage, axis, rows.tolist()),
-    )
+    shown = set(stage.value("shown", ()) or ())
+    rows = np.flatnonzero([kind in shown for kind in marks.kinds])
+    return marks.take(rows), rows
 
 
-def _crosshair(at: Sequence[int], axis: int, shape: tuple[int, int]) -> list[Any]:
-    row, column = (at[a] for a in range(3) if a != axis)
-    return [
-        np.array([[row, 0.0], [row, shape[1] - 1.0]]),
-        np.array([[0.0, column], [shape[0] - 1.0, column]]),
-    ]
-
-
-def _react(stage: _Stage, axis: int, rows: list[int], event: cv.CanvasEvent) -> None:
-    """Do what a click, drag, Delete key or step on a plane means."""
-    if event.kind == "step" and event.section_index is not None:
-        _set_at(stage, {axis: event.section_index})
+def _draw_surface(stage: _Stage) -> None:
+    """Draw the surface of what is dense around the crosshair, when it is asked for."""
+    prefix = stage.prefix
+    if not st.toggle(tr("cryoet.page_surface"), key=f"{prefix}.surface"):
+        st.caption(tr("cryoet.page_surface_help"))
         return
+    with st.container(horizontal=True):
+        side = st.slider(tr("cryoet.page_surface_side"), 16, 96, 48, 8, key=f"{prefix}.side")
+        density = tr("cryoet.page_surface_level")
+        level = st.slider(density, 0.5, 4.0, 1.5, 0.1, key=f"{prefix}.level")
+    with frame():
+        at = crosshair(stage.task.place(stage.sample), _shape(stage))
+        draw(stage.task.surface(stage.sample, at, side, level), prefix)
+
+
+def _shape(stage: _Stage) -> tuple[int, int, int]:
+    shape: tuple[int, int, int] = stage.sample.meta["geometry"].shape
+    return shape
+
+
+# --- what is done in the pictures -----------------------------------------------------------------
+
+
+def _selected(stage: _Stage) -> int | None:
+    row = stage.value("selected", None)
+    return row if row is not None and row < len(stage.editor.picks) else None
+
+
+def _react(stage: _Stage, rows: Sequence[int], event: cv.CanvasEvent) -> None:
+    """Do what a click, drag or Delete key on a plane means."""
     row = rows[event.point_index] if event.point_index is not None else None
     if row is not None and row >= len(stage.editor.picks):
         row = None  # a missed reference: nothing of one's own to change
     if event.kind == "drag" and row is not None:
-        stage.editor.move(row, _place(stage, axis, (event.end_y_px, event.end_x_px), row))
+        stage.editor.move(row, _place(stage, event, row))
     elif event.kind == "delete" and row is not None:
-        _delete(stage.prefix, stage.editor, row)
+        _delete(stage, row)
     elif event.kind == "click":
-        _click(stage, axis, event, row)
+        _click(stage, event, row)
 
 
-def _click(stage: _Stage, axis: int, event: cv.CanvasEvent, row: int | None) -> None:
+def _click(stage: _Stage, event: cv.CanvasEvent, row: int | None) -> None:
     if row is not None:
         st.session_state[f"{stage.prefix}.selected"] = row
-        _go_to(stage.prefix, stage.sample, stage.editor.picks.positions[row])
-    elif st.session_state.get(f"{stage.prefix}.mode") == "add":
-        place = _place(stage, axis, (event.y_px, event.x_px), None)
-        stage.editor.add(st.session_state[f"{stage.prefix}.kind"], place)
+        _go_to(stage, stage.editor.picks.positions[row])
+    elif stage.value("mode", "look") == "add":
+        stage.editor.add(stage.value("kind", ""), _place(stage, event, None))
         st.session_state[f"{stage.prefix}.selected"] = len(stage.editor.picks) - 1
-    elif event.pixel is not None:
-        others = [a for a in range(3) if a != axis]
-        _set_at(stage, dict(zip(others, event.pixel, strict=True)))
+    elif event.at is not None:
+        st.session_state.pop(f"{stage.prefix}.selected", None)
+        move_crosshair(stage.task.place(stage.sample), place_in_volume(event, event.at))
 
 
-def _set_at(stage: _Stage, places: Mapping[int, int]) -> None:
-    at, shape = list(stage.at), stage.sample.image.shape
-    for axis, place in places.items():
-        at[axis] = int(np.clip(place, 0, shape[axis] - 1))
-    st.session_state[f"{stage.prefix}.at"] = tuple(at)
-
-
-def _place(stage: _Stage, axis: int, place_px: tuple[float, float], row: int | None) -> Any:
+def _place(stage: _Stage, event: cv.CanvasEvent, row: int | None) -> Any:
     """Return z, y, x in angstrom of a place in a plane; a moved pick keeps its depth."""
     geometry = stage.sample.meta["geometry"]
-    vox = np.array(stage.at, np.float64)
+    at: Sequence[float] = event.at or (0, 0, 0)
     if row is not None:
-        vox[axis] = geometry.to_vox(stage.editor.picks.positions[row : row + 1])[0, axis]
-    others = [a for a in range(3) if a != axis]
-    vox[others[0]], vox[others[1]] = place_px
-    return geometry.to_angstrom(vox[None])[0]
+        at = geometry.to_vox(stage.editor.picks.positions[row : row + 1])[0]
+    return geometry.to_angstrom(np.array([place_in_volume(event, at)]))[0]
 
 
-def _go_to(prefix: str, sample: Sample, position: Any) -> None:
-    geometry = sample.meta["geometry"]
-    if geometry.spacing_angstrom <= 0:
-        return
-    vox = np.rint(geometry.to_vox(np.asarray(position)[None])[0]).astype(int)
-    limits = np.array(sample.image.shape) - 1
-    st.session_state[f"{prefix}.at"] = tuple(int(v) for v in np.clip(vox, 0, limits))
+def _go_to(stage: _Stage, position: Any) -> None:
+    geometry = stage.sample.meta["geometry"]
+    move_crosshair(stage.task.place(stage.sample), geometry.to_vox(np.asarray(position)[None])[0])
 
 
-def _slide(prefix: str, axis: int, key: str) -> None:
-    at = list(st.session_state[f"{prefix}.at"])
-    at[axis] = int(st.session_state[key])
-    st.session_state[f"{prefix}.at"] = tuple(at)
-
-
-def _delete(prefix: str, editor: Any, row: int) -> None:
-    editor.delete(row)
-    st.session_state.pop(f"{prefix}.selected", None)
+def _delete(stage: _Stage, row: int) -> None:
+    stage.editor.delete(row)
+    st.session_state.pop(f"{stage.prefix}.selected", None)

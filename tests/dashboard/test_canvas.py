@@ -184,7 +184,7 @@ def test_the_words_that_the_browser_asks_for_are_sent() -> None:
     import re
 
     asked = set(re.findall(r"\bwords\.(\w+)", _script()))
-    assert asked <= {*_WORDS, "section"}
+    assert asked <= {*_WORDS, "section", "axis"}
 
 
 def test_an_event_comes_back_with_its_pixel() -> None:

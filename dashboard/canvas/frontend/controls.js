@@ -116,6 +116,7 @@ function legendOf(layer, words) {
     return [{ ...plain, gradient: `linear-gradient(90deg, ${stripes.join(", ")})`, shape: "box" }];
   }
   if (spec.kind === "points") return pointsLegend(spec, words);
+  if (spec.kind === "spheres") return spheresLegend(spec);
   if (spec.kind === "lines") return [{ ...plain, colour: spec.colour, shape: "stroke" }];
   return [{ ...plain, colour: spec.colour, shape: spec.style === "outline" ? "line" : "plain" }];
 }
@@ -133,6 +134,27 @@ function pointsLegend(spec, words) {
     const colour = colours.size === 1 ? [...colours][0] : "currentColor";
     return [{ words: words[WORD_OF_STYLE[style]], colour, shape: `point-${style}` }];
   });
+}
+
+/** One entry for each look that has a name of its own. */
+function spheresLegend({ palette, name }) {
+  if (!palette.length) return [{ words: name, colour: "currentColor", shape: "point-full" }];
+  return palette.map((look) => ({ words: look.name, colour: look.colour, shape: `point-${look.style}` }));
+}
+
+/** A slider for each axis of a volume, with its place in voxels and in length. */
+function buildAxisBar(words, axes, goTo) {
+  const parts = {};
+  const rows = axes.map((axis) => {
+    const input = slider(
+      { min: 0, max: 1, step: 1, "data-axis": axis, "aria-label": words.axis.replace("{axis}", axis) },
+      (value) => goTo(axis, value),
+    );
+    const value = el("output", { class: "value" });
+    parts[axis] = { input, value };
+    return el("label", { class: "axis" }, el("b", {}, axis), input, value);
+  });
+  return { bar: el("div", { class: "bar axes" }, ...rows), parts };
 }
 
 /** The list of layers with a switch and an opacity each, by pane. */

@@ -2,12 +2,17 @@
 
 const viewers = new WeakMap(); // shadow root -> viewer
 
+function viewerFor({ layout, stamp }) {
+  if (layout === "orthogonal") return PlanesViewer;
+  return stamp ? ShelfViewer : Viewer;
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".canvas-root");
   let viewer = viewers.get(parentElement);
   if (!viewer || viewer.root !== root) {
     viewer?.stopListening?.();
-    viewer = new (data.options.stamp ? ShelfViewer : Viewer)(root);
+    viewer = new (viewerFor(data.options))(root);
     viewers.set(parentElement, viewer);
   }
   const call = (viewer.calls += 1);

@@ -37,20 +37,17 @@ function patternTile(kind, colour, ratio) {
   return tile;
 }
 
-/** Draw points of one layer; `selected` is an index or null. */
-function drawPoints(context, points, transform, layer, selected) {
-  points.forEach(([y, x], index) => {
-    const radius = Math.max(3.5, radiusOf(layer, index) * transform.scale);
+/** Draw circles and crosses; `selected` is the index of one of them or null. */
+function drawMarks(context, marks, transform, selected) {
+  marks.forEach(({ y, x, index, radius: radiusPx, style, colour }) => {
+    const radius = Math.max(3.5, radiusPx * transform.scale);
     const px = transform.x + (x + 0.5) * transform.scale;
     const py = transform.y + (y + 0.5) * transform.scale;
-    const style = pick(layer.styles, index);
     strokeMark(context, px, py, radius, style, HALO, index === selected ? 6 : 3.5);
     if (index === selected) strokeMark(context, px, py, radius, style, "#ffffff", 4);
-    strokeMark(context, px, py, radius, style, pick(layer.colours, index), 2);
+    strokeMark(context, px, py, radius, style, colour, 2);
   });
 }
-
-const radiusOf = (layer, index) => (Array.isArray(layer.radius) ? layer.radius[index] : layer.radius);
 
 const pick = (values, index) => (typeof values === "string" ? values : values[index]);
 
@@ -65,6 +62,7 @@ function strokeMark(context, x, y, radius, style, colour, width) {
     context.lineTo(x + arm, y - arm);
   } else {
     if (style === "dashed") context.setLineDash(dashesFor(radius));
+    if (style === "dotted") context.setLineDash([1.5, 4]);
     context.arc(x, y, radius, 0, 2 * Math.PI);
   }
   context.lineWidth = width;
@@ -134,10 +132,31 @@ function drawPlate(context, x, y, w, h) {
 }
 
 /** A hairline around the picture: without it a pale mask has no border. */
-function drawFrame(context, rect) {
+function drawFrame(context, rect, colour = "rgba(128, 128, 128, 0.35)") {
   context.lineWidth = 1;
-  context.strokeStyle = "rgba(128, 128, 128, 0.35)";
+  context.strokeStyle = colour;
   context.strokeRect(rect.x + 0.5, rect.y + 0.5, rect.w - 1, rect.h - 1);
+}
+
+/** Two lines through a place, open around it, so that what stands there is seen. */
+function drawCrosshair(context, rect, x, y) {
+  const gap = 11;
+  for (const [width, colour] of [[2.4, "rgba(0, 0, 0, 0.4)"], [1.1, "#56B4E9"]]) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.beginPath();
+    for (const [x0, y0, x1, y1] of [
+      [rect.x, y, x - gap, y],
+      [x + gap, y, rect.x + rect.w, y],
+      [x, rect.y, x, y - gap],
+      [x, y + gap, x, rect.y + rect.h],
+    ]) {
+      if (x1 <= x0 && y1 <= y0) continue;
+      context.moveTo(x0, y0);
+      context.lineTo(x1, y1);
+    }
+    context.stroke();
+  }
 }
 
 /** A small cross at the place in the other panes that the pointer is on in this one. */

@@ -31,6 +31,7 @@ class Viewer {
     this.frame = 0;
     this.lastStep = 0;
     this.hover = null;
+    this.activePane = 0; // the one that the pointer was in last
     this.selected = null; // { pane, layer, index }
     this.rects = [];
     this.wanted = null; // a section that was asked for and is not on the screen yet
@@ -97,6 +98,7 @@ class Viewer {
     this.options = data.options;
     this.panes = data.panes.map((pane, p) => ({
       title: pane.title,
+      axes: pane.axes,
       size: { h: pane.size[0], w: pane.size[1] },
       layers: pane.layers.map((spec, l) => {
         const known = before[p]?.layers[l];
@@ -106,7 +108,7 @@ class Viewer {
     }));
     this.takeLayerSettings();
     const size = this.panes.map((pane) => `${pane.size.w}x${pane.size.h}`).join();
-    if (size !== this.state.size) Object.assign(this.state, { size, view: { ...FITTED } });
+    if (size !== this.state.size) Object.assign(this.state, { size, view: this.fitted() });
     this.isStack = data.panes.some((pane) => pane.layers.some((s) => s.pixels?.urls.length > 1));
     this.stage.setAttribute("aria-label", data.alt);
     this.root.style.height = this.options.height ? `${this.options.height}px` : "";
@@ -132,7 +134,7 @@ class Viewer {
   }
 
   pixelsOf(pixels) {
-    return frameNow(pixels.urls.length > 1 ? pixels.urls[this.state.section] : pixels.urls[0]);
+    return frameNow(this.addressOf(pixels));
   }
 
   addressOf(pixels) {
@@ -173,7 +175,7 @@ class Viewer {
     }, el("span", { class: "grip", html: icon("grip") }));
     this.side = el("div", { class: "side", hidden: true });
     this.message = el("div", { class: "message", role: "status" });
-    const hint = el("span", { class: "for-readers", id: "canvas-keys" }, words.keys);
+    const hint = el("span", { class: "for-readers", id: "canvas-keys" }, this.keyWords(words));
     this.stage = el(
       "div",
       {
@@ -188,7 +190,7 @@ class Viewer {
       this.message,
     );
     this.body = el("div", { class: "body" }, this.stage, this.side);
-    this.root.replaceChildren(this.tools.bar, this.body, this.footer.bar, hint);
+    this.root.replaceChildren(this.tools.bar, ...this.moreBars(), this.body, this.footer.bar, hint);
     this.root.classList.remove("is-loading");
     this.root.style.height = data.options.height ? `${data.options.height}px` : "";
     this.options = data.options;
@@ -199,10 +201,18 @@ class Viewer {
 
   /** Take the room of the picture before its pixels are here, so that nothing jumps. */
   reserveHeight(data) {
-    const [h, w] = data.panes[0].size;
-    this.panes = data.panes.map(() => ({ layers: [], size: { w, h }, title: "" }));
+    this.panes = data.panes.map(({ size: [h, w], axes }) => ({ layers: [], size: { w, h }, axes, title: "" }));
     this.layOut();
     this.showSkeleton();
+  }
+
+  keyWords(words) {
+    return words.keys;
+  }
+
+  /** Rows of controls between the tools and the picture. */
+  moreBars() {
+    return [];
   }
 
   showSkeleton() {
@@ -284,13 +294,21 @@ class Viewer {
       Object.assign(this.canvas, { width: w, height: h });
     }
     Object.assign(this, { ratio, width, height });
+    this.rects = this.placePanes(width, height, size);
+    this.settleView();
+    this.placeDivider();
+  }
+
+  placePanes(width, height, size) {
     const count = this.isWiping() ? 1 : this.panes.length;
     const columns = this.options.height
       ? bestColumns(count, size, width, height)
       : columnsForWidth(count, width);
-    this.rects = paneRects(count, columns, width, height, GAP);
-    this.state.view = clampView(this.state.view, this.rects[0], size);
-    this.placeDivider();
+    return paneRects(count, columns, width, height, GAP);
+  }
+
+  settleView() {
+    this.state.view = clampView(this.state.view, this.rects[0], this.panes[0].size);
   }
 
   naturalHeight(width, size) {
@@ -341,9 +359,13 @@ class Viewer {
     this.paint(this.canvas.getContext("2d"));
     this.writeReadout();
     this.tools.zoom.textContent = this.percent.format(this.scaleNow());
-    const { pixels } = this.panes[0].layers.find((layer) => layer.spec.pixels).spec;
-    this.root.dataset.painted = this.addressOf(pixels).split("/").pop().split(".")[0];
+    this.root.dataset.painted = this.panes.slice(0, this.numNamedPanes()).map(nameOfPixels, this).join();
     this.root.dataset.section = String(this.state.section);
+  }
+
+  /** How many panes tell the page what they show; the others of a comparison follow the first. */
+  numNamedPanes() {
+    return 1;
   }
 
   paint(context) {
@@ -367,7 +389,7 @@ class Viewer {
       if (this.isDrawn(layer, view)) this.paintLayer(context, layer, view, transform);
     }
     context.globalAlpha = 1;
-    this.paintLinkedCursor(context, view, transform);
+    this.paintOver(context, view, transform);
     const seen = seenRect(view.rect, transform, pane.size);
     drawFrame(context, seen);
     const isRightOfWipe = view.clip.x > view.rect.x;
@@ -375,7 +397,11 @@ class Viewer {
     if (!isRightOfWipe) {
       drawScaleBar(context, seen, transform.scale, pixelSize, unit, (n) => this.number.format(n));
     }
-    if (pane.title) drawTitle(context, seen, pane.title, isRightOfWipe);
+    if (pane.title) drawTitle(context, seen, this.titleOf(pane), isRightOfWipe);
+  }
+
+  titleOf(pane) {
+    return pane.title;
   }
 
   isDrawn(layer, view) {
@@ -387,16 +413,26 @@ class Viewer {
 
   /** Whole device pixels, so that a still picture is not blurred by half a pixel. */
   transformOf(view) {
-    const t = paneTransform(view.rect, this.panes[view.pane].size, this.state.view);
+    const t = paneTransform(view.rect, this.panes[view.pane].size, this.viewOf(view.pane));
     const snap = (v) => Math.round(v * this.ratio) / this.ratio;
     return { scale: t.scale, x: snap(t.x), y: snap(t.y) };
   }
 
   scaleNow() {
-    return paneTransform(this.rects[0], this.panes[0].size, this.state.view).scale;
+    return paneTransform(this.rects[0], this.panes[0].size, this.viewOf(0)).scale;
   }
 
-  paintLinkedCursor(context, view, transform) {
+  /** Centre and zoom of a pane; all panes share them here. */
+  viewOf() {
+    return this.state.view;
+  }
+
+  fitted() {
+    return { ...FITTED };
+  }
+
+  /** What lies over all layers: the pointer's place in the other panes. */
+  paintOver(context, view, transform) {
     if (!this.hover || this.hover.pane === view.pane || this.isWiping()) return;
     const { x, y } = this.hover;
     drawLinkedCursor(context, transform.x + x * transform.scale, transform.y + y * transform.scale);
@@ -405,9 +441,9 @@ class Viewer {
   paintLayer(context, layer, view, transform) {
     const { spec } = layer;
     context.globalAlpha = this.settings(layer).opacity;
-    if (spec.kind === "points") {
+    if (isMarks(spec)) {
       const chosen = this.isSelected(layer) ? this.selected.index : null;
-      return drawPoints(context, this.pointsOf(layer), transform, spec, chosen);
+      return drawMarks(context, this.marksOf(layer), transform, chosen);
     }
     if (spec.kind === "lines") return drawLines(context, spec, transform);
     const array = this.pixelsOf(spec.pixels);
@@ -699,7 +735,7 @@ class Viewer {
     this.refreshStepper();
     const hasOverlays = this.panes.some((pane) => pane.layers.length > 1);
     const press = (name, on) => buttons[name].setAttribute("aria-pressed", String(on));
-    buttons.wipe.hidden = !hasOverlays && this.panes.length < 2;
+    buttons.wipe.hidden = !this.canWipe(hasOverlays);
     buttons.overlays.hidden = !hasOverlays;
     buttons.contrast.hidden = !this.greyLayer();
     press("wipe", this.isWiping());
@@ -708,6 +744,10 @@ class Viewer {
     press("layers", this.state.panel === "layers");
     this.refreshPanel();
     this.refreshFooter();
+  }
+
+  canWipe(hasOverlays) {
+    return hasOverlays || this.panes.length > 1;
   }
 
   refreshPanel() {
@@ -803,9 +843,7 @@ class Viewer {
     this.wanted = target;
     this.refreshStepper();
     if (this.isStack) this.showSection(target);
-    this.sendStepSoon(target);
-    clearTimeout(this.forgetTimer);
-    this.forgetTimer = setTimeout(() => this.forgetWanted(), FORGET_STEP_AFTER_MS);
+    this.sendStepSoon({ section_index: target });
   }
 
   /** A held key reports at most every STEP_EVERY_MS, and always its last section. */
@@ -814,8 +852,10 @@ class Viewer {
     const wait = Math.max(0, this.lastStep + STEP_EVERY_MS - performance.now());
     this.stepTimer = setTimeout(() => {
       this.lastStep = performance.now();
-      this.send("step", { section_index: target });
+      this.send("step", target);
     }, wait);
+    clearTimeout(this.forgetTimer);
+    this.forgetTimer = setTimeout(() => this.forgetWanted(), FORGET_STEP_AFTER_MS);
   }
 
   forgetWanted() {
@@ -854,7 +894,7 @@ class Viewer {
   }
 
   fit() {
-    this.glideTo({ ...FITTED });
+    this.glideTo(this.fitted());
   }
 
   /** Move the view in a short glide, or at once where motion is not wanted. */
@@ -868,24 +908,28 @@ class Viewer {
       const part = clamp((performance.now() - begun) / 140, 0, 1);
       const ease = 1 - (1 - part) ** 3;
       const mix = (name) => start[name] + (goal[name] - start[name]) * ease;
-      this.setView({ cx: mix("cx"), cy: mix("cy"), zoom: start.zoom * (goal.zoom / start.zoom) ** ease });
+      const places = Object.fromEntries(Object.keys(goal).map((name) => [name, mix(name)]));
+      this.setView({ ...places, zoom: start.zoom * (goal.zoom / start.zoom) ** ease });
       if (part < 1) requestAnimationFrame(tick);
     };
     return tick();
   }
 
+  /** Take a view of one pane, which the others follow. */
   setView(view) {
-    this.state.view = clampView(view, this.rects[0], this.panes[0].size);
+    this.state.view = view;
+    this.settleView();
     this.canvas.style.touchAction = this.state.view.zoom > 1.001 ? "none" : "pan-y";
     this.invalidate();
   }
 
   panBy(dx, dy) {
-    const { view } = this.state;
-    const { size } = this.panes[0];
+    const pane = this.activePane;
+    const view = this.viewOf(pane);
+    const { size } = this.panes[pane];
     const scale = this.scaleNow();
     this.glide = (this.glide ?? 0) + 1;
-    this.setView({ ...view, cx: view.cx - dx / (size.w * scale), cy: view.cy - dy / (size.h * scale) });
+    this.setView({ ...view, cx: view.cx - dx / (size.w * scale), cy: view.cy - dy / (size.h * scale) }, pane);
   }
 
   /** Remember where a wheel movement began: one that scrolls the page must not start to zoom. */
@@ -905,7 +949,8 @@ class Viewer {
     const pixels = event.deltaMode === 1 ? event.deltaY * 16 : event.deltaY;
     const factor = Math.exp(-clamp(pixels, -120, 120) * (event.ctrlKey ? 0.01 : 0.0022));
     this.glide = (this.glide ?? 0) + 1;
-    this.setView(zoomAbout(this.state.view, view.rect, this.panes[view.pane].size, factor, x, y));
+    const { size } = this.panes[view.pane];
+    this.setView(zoomAbout(this.viewOf(view.pane), view.rect, size, factor, x, y), view.pane);
     this.moveHover(x, y);
   }
 
@@ -932,9 +977,30 @@ class Viewer {
     return { pane: view.pane, view, ...place };
   }
 
-  pointsOf(layer) {
-    const { centres } = layer.spec;
+  centresOf({ spec: { centres } }) {
     return (centres.length > 1 ? centres[this.state.section] : centres[0]) ?? [];
+  }
+
+  /** What is drawn of a layer of points: place, radius in pixels, colour, style and label of each. */
+  marksOf(layer) {
+    const { spec } = layer;
+    return this.centresOf(layer).map(([y, x], index) => ({
+      y,
+      x,
+      index,
+      radius: Array.isArray(spec.radius) ? spec.radius[index] : spec.radius,
+      style: pick(spec.styles, index),
+      colour: pick(spec.colours, index),
+      label: spec.labels[index] ?? null,
+    }));
+  }
+
+  markOf(layer, index) {
+    return this.marksOf(layer).find((mark) => mark.index === index);
+  }
+
+  placeMark(layer, index, y, x) {
+    this.centresOf(layer)[index] = [y, x];
   }
 
   /** The nearest point under a screen place, upper layers first. */
@@ -943,14 +1009,15 @@ class Viewer {
     if (!view) return null;
     const transform = this.transformOf(view);
     for (const layer of [...this.panes[view.pane].layers].reverse()) {
-      if (layer.spec.kind !== "points" || !this.isDrawn(layer, view)) continue;
+      if (!isMarks(layer.spec) || !this.isDrawn(layer, view)) continue;
       let best = null;
-      this.pointsOf(layer).forEach(([py, px], index) => {
-        const dx = transform.x + (px + 0.5) * transform.scale - x;
-        const dy = transform.y + (py + 0.5) * transform.scale - y;
+      this.marksOf(layer).forEach((mark) => {
+        const dx = transform.x + (mark.x + 0.5) * transform.scale - x;
+        const dy = transform.y + (mark.y + 0.5) * transform.scale - y;
         const distance = Math.hypot(dx, dy);
-        const reach = Math.max(8, radiusOf(layer.spec, index) * transform.scale);
-        if (distance <= Math.min(reach, best?.distance ?? Infinity)) best = { layer, index, distance };
+        const reach = Math.max(8, mark.radius * transform.scale);
+        if (distance > Math.min(reach, best?.distance ?? Infinity)) return;
+        best = { layer, index: mark.index, label: mark.label, distance };
       });
       if (best) return best;
     }
@@ -965,6 +1032,7 @@ class Viewer {
     this.stage.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     const place = this.placeOf(event);
+    this.activePane = this.viewAt(place.x, place.y)?.pane ?? this.activePane;
     this.pointers.set(event.pointerId, place);
     const hit = this.pointAt(place.x, place.y);
     const grabbed = hit?.layer.spec.editable && event.button === 0 ? hit : null;
@@ -994,7 +1062,8 @@ class Viewer {
     const [mx, my] = [(place.x + other.x) / 2, (place.y + other.y) / 2];
     const view = this.viewAt(mx, my) ?? this.views()[0];
     const { size } = this.panes[view.pane];
-    this.setView(zoomAbout(this.state.view, view.rect, size, spread(place) / spread(before), mx, my));
+    const factor = spread(place) / spread(before);
+    this.setView(zoomAbout(this.viewOf(view.pane), view.rect, size, factor, mx, my), view.pane);
     this.panBy((place.x - before.x) / 2, (place.y - before.y) / 2);
     this.pointers.set(event.pointerId, place);
   }
@@ -1003,7 +1072,7 @@ class Viewer {
     const view = this.views().find((v) => v.pane === layer.pane);
     const spot = toImage(this.transformOf(view), place.x, place.y);
     const { w, h } = this.panes[layer.pane].size;
-    this.pointsOf(layer)[index] = [clamp(spot.y, 0, h) - 0.5, clamp(spot.x, 0, w) - 0.5];
+    this.placeMark(layer, index, clamp(spot.y, 0, h) - 0.5, clamp(spot.x, 0, w) - 0.5);
     this.selected = { pane: layer.pane, layer: layer.index, index };
     this.invalidate();
   }
@@ -1023,7 +1092,7 @@ class Viewer {
 
   endDrag(event, press, place) {
     const { layer, index } = press.grabbed;
-    const [y, x] = this.pointsOf(layer)[index];
+    const { y, x } = this.markOf(layer, index);
     const from = this.spot(press.start.x, press.start.y);
     this.send("drag", {
       ...this.where(event, from ?? this.spot(place.x, place.y)),
@@ -1072,7 +1141,8 @@ class Viewer {
   moveHover(x, y) {
     const overPoint = this.pointAt(x, y);
     this.root.classList.toggle("is-over-point", Boolean(overPoint));
-    this.hoverLabel = overPoint ? (overPoint.layer.spec.labels[overPoint.index] ?? null) : null;
+    this.hoverLabel = overPoint?.label ?? null;
+    this.activePane = this.viewAt(x, y)?.pane ?? this.activePane;
     this.setHover(this.spot(x, y));
   }
 
@@ -1091,14 +1161,16 @@ class Viewer {
     }
     readout.classList.remove("is-idle");
     const [x, y] = [Math.floor(this.hover.x), Math.floor(this.hover.y)];
-    const parts = [`x ${x}  y ${y} px`];
-    const { pixelSize, unit } = this.options;
-    if (pixelSize !== null) {
-      const text = (n) => lengthText(n * pixelSize, unit, (v) => this.number.format(v));
-      parts.push(`${text(this.hover.x)}, ${text(this.hover.y)}`);
-    }
+    const parts = this.placeWords(x, y);
     if (this.hoverLabel) parts.unshift(this.hoverLabel);
     readout.textContent = [...parts, ...this.valuesAt(x, y)].join("  ·  ");
+  }
+
+  placeWords(x, y) {
+    const { pixelSize, unit } = this.options;
+    if (pixelSize === null) return [`x ${x}  y ${y} px`];
+    const text = (n) => lengthText(n * pixelSize, unit, (v) => this.number.format(v));
+    return [`x ${x}  y ${y} px`, `${text(this.hover.x)}, ${text(this.hover.y)}`];
   }
 
   valuesAt(x, y) {
@@ -1134,9 +1206,8 @@ class Viewer {
 
   keyAction(event) {
     const arrows = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
-    const hasSections = this.options.section !== null && this.options.sections > 1;
     const steps = { PageUp: -1, k: -1, ArrowLeft: -1, PageDown: 1, j: 1, ArrowRight: 1 };
-    if (hasSections && event.key in steps && !event.shiftKey) return () => this.step(steps[event.key]);
+    if (this.canStep() && event.key in steps && !event.shiftKey) return () => this.step(steps[event.key]);
     if (event.key in arrows) return () => this.panBy(...arrows[event.key]);
     const plain = {
       0: () => this.fit(),
@@ -1151,11 +1222,15 @@ class Viewer {
     return plain[event.key.toLowerCase()];
   }
 
+  canStep() {
+    return this.options.section !== null && this.options.sections > 1;
+  }
+
   deletePoint() {
     const { pane, layer, index } = this.selected;
     const found = this.panes[pane]?.layers[layer];
     if (!found?.spec.editable) return;
-    const [y_px, x_px] = this.pointsOf(found)[index] ?? [];
+    const { y: y_px, x: x_px } = this.markOf(found, index) ?? {};
     this.selected = null;
     this.send("delete", { pane, layer, point_index: index, y_px, x_px });
   }
@@ -1179,6 +1254,14 @@ class Viewer {
     const section_index = this.options.section === null ? null : this.state.section;
     this.report({ kind, section_index, ...fields });
   }
+}
+
+const isMarks = (spec) => spec.kind === "points" || spec.kind === "spheres";
+
+/** The content id of the pixels that a pane shows, as the page can read it. */
+function nameOfPixels(pane) {
+  const { pixels } = pane.layers.find((layer) => layer.spec.pixels).spec;
+  return (this.addressOf(pixels) ?? "").split("/").pop().split(".")[0];
 }
 
 const hasOutline = (spec) => (spec.kind === "labels" ? spec.outlined : spec.style !== "fill" && spec.kind !== "compare");

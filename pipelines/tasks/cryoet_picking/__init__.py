@@ -207,13 +207,19 @@ class CryoetPicking(Task):
             return Editor.begin(sample)
         return Editor.begin(sample, picks_at(candidates_of(prediction), thresholds or {}))
 
-    def planes(
-        self, sample: Sample, at: tuple[int, int, int], thickness: int, marks: Any
-    ) -> dict[str, Any]:
-        """Cut three planes at a voxel z, y, x with the marks that each meets."""
-        from pipelines.tasks.cryoet_picking.slices import Cut, cut_planes
+    def place(self, sample: Sample) -> str:
+        """Return the name under which the pictures of a tomogram share a crosshair."""
+        from pipelines.tasks.cryoet_picking.slices import place_of
 
-        return cut_planes(sample, Cut(at, thickness), marks)
+        return place_of(sample)
+
+    def volume(self, sample: Sample, marks: Any, thickness: int) -> Any:
+        """Show three planes of a tomogram with marks (a `VolumeView`)."""
+        from pipelines.tasks.cryoet_picking.slices import volume_view
+        from pipelines.text import Text
+
+        title = Text("cryoet.slices_title", item=sample.item_id)
+        return volume_view(sample, marks, thickness=thickness, title=title)
 
     def cloud(self, sample: Sample, marks: Any) -> Any:
         """Show marks in the box of the tomogram (a `CloudView`)."""
@@ -221,6 +227,12 @@ class CryoetPicking(Task):
         from pipelines.text import Text
 
         return cloud_view(sample, marks, Text("cryoet.cloud_now", n=len(marks)))
+
+    def surface(self, sample: Sample, at: Sequence[int], side_vox: int, level_std: float) -> Any:
+        """Show what is dense in a box around a voxel as a surface (a `MeshView`)."""
+        from pipelines.tasks.cryoet_picking.surfaces import surface_view
+
+        return surface_view(sample, at, side_vox=side_vox, level_std=level_std)
 
     def commands(self) -> Sequence[Command]:
         """Add `simulate` to the command line."""

@@ -10,7 +10,7 @@ from pipelines.contract import Sample
 from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.report import nearest_distances
-from pipelines.tasks.cryoet_picking.slices import Marks
+from pipelines.tasks.cryoet_picking.slices import Marks, place_of
 from pipelines.text import Text
 from pipelines.views import CloudView, HistogramView
 
@@ -28,11 +28,22 @@ def box_angstrom(sample: Sample) -> tuple[float, float, float]:
 
 
 def cloud_view(sample: Sample, marks: Marks, title: Text) -> CloudView:
-    """Show picks in the tomogram's box; the label of a point names kind, place and score."""
+    """Show picks in the tomogram's box; the label of a point names what it is, and its place."""
+    geometry: Geometry = sample.meta["geometry"]
     labels = tuple(
-        Text("cryoet.point", kind=kind, z=float(p[0]), y=float(p[1]), x=float(p[2]), score=float(s))
-        for kind, p, s in zip(marks.kinds, marks.positions, marks.scores, strict=True)
+        Text(
+            "cryoet.point",
+            what=Text(f"cryoet.verdict.{verdict}", kind=kind),
+            z=float(p[0]),
+            y=float(p[1]),
+            x=float(p[2]),
+            score=float(s),
+        )
+        for kind, verdict, p, s in zip(
+            marks.kinds, marks.verdicts, marks.positions, marks.scores, strict=True
+        )
     )
+    is_at_hand = bool(sample.meta["has_volume"]) and geometry.spacing_angstrom > 0
     return CloudView(
         title,
         points=marks.positions,
@@ -40,6 +51,9 @@ def cloud_view(sample: Sample, marks: Marks, title: Text) -> CloudView:
         meanings=marks.meanings,
         labels=labels,
         box=box_angstrom(sample),
+        place=place_of(sample) if is_at_hand else "",
+        places_vox=geometry.to_vox(marks.positions) if is_at_hand else None,
+        small=np.array([verdict == "truth" for verdict in marks.verdicts], bool),
         source=Text("cryoet.source_item", item=sample.item_id),
     )
 

@@ -20,7 +20,7 @@ from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, checked_us
 from pipelines.tasks.cryoet_picking.data import Geometry, Truth
 from pipelines.tasks.cryoet_picking.particles import Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
-from pipelines.tasks.cryoet_picking.slices import Marks
+from pipelines.tasks.cryoet_picking.slices import ColourBy, Marks
 from pipelines.text import Text
 
 
@@ -120,11 +120,23 @@ class Editor:
         figures = {"f4": metrics.weighted_score(counts, self.particles)}
         return figures | {f"f4_{k}": metrics.f_beta_score(c) for k, c in counts.items()}
 
-    def marks(self, *, compare: bool) -> Marks:
-        """Return the picks for a picture: by kind, or against the truth."""
-        if compare and self.truth is not None:
-            return Marks.compare(self.picks, self.truth, self.particles)
-        return Marks.of_kinds(self.picks, self.particles)
+    def marks(self, *, colour_by: ColourBy, compare: bool, with_truth: bool) -> Marks:
+        """Return the picks for a picture, row for row, and behind them what is beside them.
+
+        Args:
+            colour_by: What colours tell.
+            compare: Whether right and false picks differ, and missed ones are added.
+            with_truth: Whether all true picks are added.
+        """
+        truth = self.truth
+        found = Marks.of_kinds(self.picks, self.particles)
+        if truth is None:
+            return found
+        if compare:
+            found = Marks.compare(self.picks, truth, self.particles, colour_by=colour_by)
+        if not with_truth:
+            return found
+        return found.joined(Marks.of_kinds(truth, self.particles, verdict="truth"))
 
     def nearest(self, position: Sequence[float]) -> int | None:
         """Return the pick whose sphere holds z, y, x in angstrom, the nearest one, or None."""

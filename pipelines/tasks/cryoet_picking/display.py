@@ -7,6 +7,7 @@ tomogram are 73 MB; read once, any slice comes from memory.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def cut_slice(volume: Bytes, plane: str, index: int, *, thickness: int = 1) -> B
 
     Args:
         volume: `(Z, Y, X)` uint8.
-        plane: "xy" (rows y, columns x), "xz" (rows z, columns x) or "yz" (rows z, columns y).
+        plane: "xy" (rows y, columns x), "xz" (rows z, columns x) or "yz" (rows y, columns z).
         index: Voxel index along the axis that the plane cuts.
         thickness: Number of slices; less at the border.
 
@@ -62,13 +63,31 @@ def cut_slice(volume: Bytes, plane: str, index: int, *, thickness: int = 1) -> B
     """
     axis = _AXIS[plane]
     low = max(0, index - (thickness - 1) // 2)
-    high = min(volume.shape[axis], low + thickness)
-    part = np.take(volume, range(low, high), axis) if high - low > 1 else None
-    if part is None:
-        return np.ascontiguousarray(np.take(volume, index, axis))
-    return np.ascontiguousarray(part.mean(axis, dtype=np.float32).round().astype(np.uint8))
+    high = min(volume.shape[axis], index + thickness // 2 + 1)
+    part = volume[(slice(None),) * axis + (slice(low, high),)]
+    found = part.mean(axis, dtype=np.float32).round() if high - low > 1 else part.squeeze(axis)
+    return np.ascontiguousarray(found.T if plane == "yz" else found, np.uint8)
 
 
-def cut_axis(plane: str) -> int:
-    """Return the axis, 0 for z, that a plane cuts."""
-    return _AXIS[plane]
+def density_in(volume: Bytes, box: tuple[slice, ...]) -> NDArray[np.float32]:
+    """Return a part in standard deviations, dense (dark) positive."""
+    return (127.5 - volume[box].astype(np.float32)) * np.float32(_SHOWN_STD / 127.5)
+
+
+def section_of(sample: Sample, thickness: int) -> Callable[[int, int], Bytes]:
+    """Return the function that cuts slabs of a tomogram at `(axis, index)`.
+
+    Slabs of a file are kept for the next call, as the same array, so that what does not change is
+    neither cut nor sent again.
+    """
+    image = sample.image
+    if not isinstance(image, Volume):
+        volume = display_bytes(sample)
+        return lambda axis, index: cut_slice(volume, PLANES[axis], index, thickness=thickness)
+    file = (image.path, image.member, image.levels[0].path)
+    return lambda axis, index: _kept_slice(file, PLANES[axis], index, thickness)
+
+
+@functools.lru_cache(maxsize=96)
+def _kept_slice(file: tuple[Path, str, str], plane: str, index: int, thickness: int) -> Bytes:
+    return cut_slice(_cached(*file), plane, index, thickness=thickness)

@@ -18,7 +18,7 @@ from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_in, picks_at
 from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table, source_note
 from pipelines.tasks.cryoet_picking.simulate import SimulationConfig
-from pipelines.tasks.cryoet_picking.slices import Cut, Marks, slice_views
+from pipelines.tasks.cryoet_picking.slices import ColourBy, Marks, volume_view
 from pipelines.tasks.cryoet_picking.submission import FILENAME, check_submission, to_csv
 from pipelines.text import Text
 from pipelines.views import DownloadView, GalleryView, TableView, TextView, Tone, View
@@ -28,15 +28,33 @@ _KINDS = ("all", *names(CHALLENGE))
 
 @dataclass(frozen=True)
 class SliceControls:
-    """Hold where the three planes cut."""
+    """Hold how thick the three planes are, and which kind is marked."""
 
     texts: ClassVar[str] = "cryoet_view"
 
-    z_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
-    y_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
-    x_share: float = option(0.5, low=0.0, high=1.0, step=0.01)
     thickness: int = option(5, low=1, high=21, unit="vx", step=2)
     kind: str = option("all", choices=_KINDS)
+
+
+@dataclass(frozen=True)
+class PickControls:
+    """Hold how predicted picks are shown."""
+
+    texts: ClassVar[str] = "cryoet_view"
+
+    thickness: int = option(5, low=1, high=21, unit="vx", step=2)
+    kind: str = option("all", choices=_KINDS)
+    colour_by: str = option("verdict", choices=("verdict", "kind"))
+
+
+@dataclass(frozen=True)
+class TogetherControls:
+    """Hold what stands beside the thresholds that move everything."""
+
+    texts: ClassVar[str] = "cryoet_view"
+
+    curve_kind: str = option("beta-galactosidase", choices=names(CHALLENGE))
+    thickness: int = option(5, low=1, high=21, unit="vx", step=2)
 
 
 @dataclass(frozen=True)
@@ -74,14 +92,13 @@ def list_panels() -> tuple[Panel, ...]:
     scored: tuple[Any, ...] = ("prediction", "truth")
     panels = (
         _panel("slices", "data", _slices, SliceControls),
-        _panel("cloud", "data", _truth_cloud, KindControls, needs=("dataset", "truth")),
         _panel("distances", "data", _distances, KindControls, needs=("dataset", "truth")),
         _panel("patches", "train", _patches, needs=("dataset", "truth")),
-        _panel("picks", "predict", _predicted_slices, SliceControls, needs=("prediction",)),
-        _panel("both_clouds", "predict", _both_clouds, KindControls, needs=("prediction",)),
+        _panel("picks", "predict", _predicted_slices, PickControls, needs=("prediction",)),
         _panel("submission", "predict", _submission, needs=("prediction",), is_per_item=False),
         _panel("scores", "evaluate", _scores, needs=scored, is_per_item=False),
         _panel("curves", "evaluate", _curves, CurveControls, needs=scored, is_per_item=False),
+        _panel("together", "evaluate", _together, TogetherControls, needs=scored),
         _panel("beta", "evaluate", _beta, needs=scored, is_per_item=False),
         _panel("self_check", "evaluate", _self_check, needs=("dataset", "truth")),
         _panel("wedge", "explore", _wedge, WedgeControls, needs=(), is_per_item=False),
@@ -119,44 +136,51 @@ def _panel(
 
 def _slices(context: PanelContext, controls: SliceControls) -> Sequence[View]:
     sample = context.sample
-    marks = _truth_marks(sample, controls.kind)
-    return _cut_or_say(sample, controls, marks)
+    truth = sample.truth
+    marks = Marks.none()
+    if truth is not None:
+        marks = Marks.of_kinds(_of_kind(truth.picks, controls.kind), truth.particles)
+    title = Text("cryoet.cloud_title", n=len(marks))
+    shown = planes_or_note(sample, marks, thickness=controls.thickness)
+    return [*shown, cloud_view(sample, marks, title)] if len(marks) else shown
 
 
-def _predicted_slices(context: PanelContext, controls: SliceControls) -> Sequence[View]:
-    sample = context.sample
+def planes_or_note(sample: Sample, marks: Marks, *, thickness: int) -> list[View]:
+    """Show the planes of a tomogram, or say that only its picks are at hand."""
+    if not sample.meta.get("has_volume", True):
+        return [TextView(Text("cryoet.picks_only", experiment=sample.item_id), tone="info")]
+    title = Text("cryoet.slices_title", item=sample.item_id)
+    return [volume_view(sample, marks, thickness=thickness, title=title)]
+
+
+def _predicted_slices(context: PanelContext, controls: PickControls) -> Sequence[View]:
     picks = _chosen_picks(context)
     if picks is None:
         return [TextView(Text("cryoet.no_prediction_here"), tone="info")]
+    colour_by: ColourBy = "kind" if controls.colour_by == "kind" else "verdict"
+    return _planes_and_cloud(context, picks, controls.kind, colour_by, controls.thickness)
+
+
+def _planes_and_cloud(
+    context: PanelContext, picks: Picks, kind: str, colour_by: ColourBy, thickness: int
+) -> list[View]:
+    sample = context.sample
     truth = sample.truth.picks if sample.truth is not None else None
-    particles = _particles(sample)
-    marks = Marks.compare(
-        _of_kind(picks, controls.kind), _maybe_kind(truth, controls.kind), particles
-    )
-    return _cut_or_say(sample, controls, marks)
+    own = _of_kind(picks, kind)
+    marks = Marks.compare(own, _maybe_kind(truth, kind), _particles(sample), colour_by=colour_by)
+    cloud = cloud_view(sample, marks, Text("cryoet.both_title", n=len(own)))
+    return [*planes_or_note(sample, marks, thickness=thickness), cloud]
 
 
-def _cut_or_say(sample: Sample, controls: SliceControls, marks: Marks) -> Sequence[View]:
-    if not sample.meta.get("has_volume", True):
-        return [TextView(Text("cryoet.picks_only", experiment=sample.item_id), tone="info")]
-    shape = sample.image.shape
-    shares = (controls.z_share, controls.y_share, controls.x_share)
-    at = [min(n - 1, int(s * n)) for n, s in zip(shape, shares, strict=True)]
-    return slice_views(sample, Cut((at[0], at[1], at[2]), controls.thickness), marks)
-
-
-def _truth_marks(sample: Sample, kind: str) -> Marks:
-    if sample.truth is None:
-        return Marks.none()
-    return Marks.of_kinds(_of_kind(sample.truth.picks, kind), sample.truth.particles)
-
-
-def _truth_cloud(context: PanelContext, controls: KindControls) -> Sequence[View]:
-    truth = context.sample.truth
-    if truth is None:
-        return [TextView(Text("cryoet.no_truth_here"), tone="info")]
-    marks = Marks.of_kinds(_of_kind(truth.picks, controls.kind), truth.particles)
-    return [cloud_view(context.sample, marks, Text("cryoet.cloud_title", n=len(marks)))]
+def _together(context: PanelContext, controls: TogetherControls) -> Sequence[View]:
+    """Show table, curves, planes and cloud of one tomogram at the thresholds of the page."""
+    rows, picks = context.statistics, _chosen_picks(context)
+    if rows is None or picks is None:
+        return [TextView(Text("cryoet.no_scores_here"), tone="info")]
+    own = rows.of_items([context.sample.item_id])
+    shown = _planes_and_cloud(context, picks, "all", "verdict", controls.thickness)
+    curves = curve_views(own, _point(context), controls.curve_kind)
+    return [score_table(own, _point(context)), *curves, *shown]
 
 
 def _distances(context: PanelContext, controls: KindControls) -> Sequence[View]:
@@ -194,17 +218,6 @@ def _patches(context: PanelContext, controls: Any) -> Sequence[View]:
 
 
 # --- prediction ---------------------------------------------------------------------------------
-
-
-def _both_clouds(context: PanelContext, controls: KindControls) -> Sequence[View]:
-    picks, sample = _chosen_picks(context), context.sample
-    if picks is None:
-        return [TextView(Text("cryoet.no_prediction_here"), tone="info")]
-    truth = sample.truth.picks if sample.truth is not None else None
-    marks = Marks.compare(
-        _of_kind(picks, controls.kind), _maybe_kind(truth, controls.kind), _particles(sample)
-    )
-    return [cloud_view(sample, marks, Text("cryoet.both_title", n=len(picks)))]
 
 
 def _submission(context: PanelContext, controls: Any) -> Sequence[View]:

@@ -1,37 +1,44 @@
-"""Three planes through a tomogram with the picks that they cut."""
+"""Picks in a tomogram as spheres: what they mean, and the three planes that cut them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.contract import Sample
 from pipelines.tasks.cryoet_picking.data import Geometry
-from pipelines.tasks.cryoet_picking.display import PLANES, Bytes, cut_axis, cut_slice, display_bytes
+from pipelines.tasks.cryoet_picking.display import PLANES, section_of
 from pipelines.tasks.cryoet_picking.metrics import hit_flags
 from pipelines.tasks.cryoet_picking.particles import Particle
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
-from pipelines.text import Text
-from pipelines.views import ImageView, Layer, Pane, PixelLayer, PointLayer, PointStyle, View
+from pipelines.text import Text, verbatim
+from pipelines.views import SphereLook, Spheres, SphereStyle, VolumeView
 
-_STYLES: dict[str, PointStyle] = {"false_positive": "dashed", "missed": "cross"}
+Verdict = Literal["true_positive", "false_positive", "missed", "truth", "none"]
+ColourBy = Literal["kind", "verdict"]
+_STYLES: dict[str, SphereStyle] = {
+    "false_positive": "dashed",
+    "missed": "cross",
+    "truth": "dotted",
+}
 _WINDOW = (16.0, 240.0)
 _NUM_COLOURS = 8
+_UNKNOWN_RADIUS = 50.0
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Hold picks with what they mean: their kind, or right, false and missed.
+    """Hold picks with what they mean: their kind, and right, false or missed.
 
     Attributes:
         positions: `(N, 3)` z y x, angstrom.
         radii: `(N,)` angstrom.
         meanings: `N` keys of the palette.
         kinds: `N` names.
+        verdicts: `N` verdicts; "none" where nothing is compared, "truth" for a reference.
         scores: `(N,)`.
     """
 
@@ -39,6 +46,7 @@ class Marks:
     radii: Floats
     meanings: tuple[str, ...]
     kinds: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     scores: Floats
 
     def __len__(self) -> int:
@@ -47,139 +55,140 @@ class Marks:
     @staticmethod
     def none() -> Marks:
         """Make an empty list."""
-        return Marks(np.zeros((0, 3)), np.zeros(0), (), (), np.zeros(0))
+        return Marks(np.zeros((0, 3)), np.zeros(0), (), (), (), np.zeros(0))
 
     @staticmethod
-    def of_kinds(picks: Picks, particles: Sequence[Particle]) -> Marks:
+    def of_kinds(
+        picks: Picks, particles: Sequence[Particle], *, verdict: Verdict = "none"
+    ) -> Marks:
         """Colour picks by kind; the n-th kind has the palette's n-th colour."""
-        kinds = picks.kind_names().tolist()
-        order = {p.name: k for k, p in enumerate(particles)}
-        meanings = tuple(f"kind_{order.get(kind, 0) % _NUM_COLOURS + 1}" for kind in kinds)
-        radii = _radii(kinds, particles)
-        return Marks(picks.positions, radii, meanings, tuple(kinds), picks.scores)
+        kinds = tuple(picks.kind_names().tolist())
+        verdicts = (verdict,) * len(kinds)
+        meanings = _meanings(kinds, verdicts, particles, "kind")
+        return Marks(
+            picks.positions, _radii(kinds, particles), meanings, kinds, verdicts, picks.scores
+        )
 
     @staticmethod
-    def compare(picks: Picks, truth: Picks | None, particles: Sequence[Particle]) -> Marks:
-        """Colour picks as right or false, and true picks that nothing found as missed."""
+    def compare(
+        picks: Picks,
+        truth: Picks | None,
+        particles: Sequence[Particle],
+        *,
+        colour_by: ColourBy = "verdict",
+    ) -> Marks:
+        """Tell right and false picks, and add true picks that nothing found as missed."""
         if truth is None:
             return Marks.of_kinds(picks, particles)
         is_hit, is_found = hit_flags(picks, truth, particles)
         missed = truth.take(~is_found)
-        kinds = [*picks.kind_names().tolist(), *missed.kind_names().tolist()]
-        right = ("true_positive" if hit else "false_positive" for hit in is_hit)
+        kinds = (*picks.kind_names().tolist(), *missed.kind_names().tolist())
+        verdicts: list[Verdict] = ["true_positive" if hit else "false_positive" for hit in is_hit]
+        verdicts += ["missed"] * len(missed)
         return Marks(
             np.concatenate([picks.positions, missed.positions]),
             _radii(kinds, particles),
-            (*right, *["missed"] * len(missed)),
-            tuple(kinds),
+            _meanings(kinds, verdicts, particles, colour_by),
+            kinds,
+            tuple(verdicts),
             np.concatenate([picks.scores, np.zeros(len(missed))]),
         )
 
+    def take(self, rows: Any) -> Marks:  # boolean or integer index
+        """Keep the rows of an index."""
+        kept = np.arange(len(self))[rows]
+        return Marks(
+            self.positions[kept],
+            self.radii[kept],
+            tuple(self.meanings[r] for r in kept),
+            tuple(self.kinds[r] for r in kept),
+            tuple(self.verdicts[r] for r in kept),
+            self.scores[kept],
+        )
 
-@dataclass(frozen=True)
-class Cut:
-    """Say where three planes cut.
+    def joined(self, other: Marks) -> Marks:
+        """Put others behind these."""
+        return Marks(
+            np.concatenate([self.positions, other.positions]),
+            np.concatenate([self.radii, other.radii]),
+            self.meanings + other.meanings,
+            self.kinds + other.kinds,
+            self.verdicts + other.verdicts,
+            np.concatenate([self.scores, other.scores]),
+        )
 
-    Attributes:
-        at: Voxel indices z, y, x.
-        thickness: Slices averaged.
+
+def volume_view(sample: Sample, marks: Marks, *, thickness: int, title: Text) -> VolumeView:
+    """Show three planes through a tomogram with the picks that they cut.
+
+    Args:
+        sample: Tomogram whose volume is at hand.
+        marks: Picks.
+        thickness: Each plane is the mean of so many sections.
+        title: The message of the picture.
     """
-
-    at: tuple[int, int, int]
-    thickness: int = 1
-
-
-def slice_views(sample: Sample, cut: Cut, marks: Marks) -> list[View]:
-    """Show the xy plane, and below it xz and yz (rows are z in both), with crosshair and picks."""
     geometry: Geometry = sample.meta["geometry"]
-    volume = display_bytes(sample)
-    panes = {plane: plane_pane(volume, plane, cut, marks, geometry) for plane in PLANES}
-    title = Text("cryoet.slices_title", item=sample.item_id)
-    groups = (
-        [("xy",), ("xz", "yz")] if volume.shape[1] == volume.shape[2] else [(p,) for p in PLANES]
+    is_known = geometry.spacing_angstrom > 0
+    return VolumeView(
+        title,
+        shape=geometry.shape,
+        section=section_of(sample, thickness),
+        place=place_of(sample),
+        plane_titles=(_title(PLANES[0]), _title(PLANES[1]), _title(PLANES[2])),
+        spheres=spheres_of(marks, geometry) if is_known else None,
+        window=_WINDOW,
+        pixel_size=geometry.spacing_angstrom if is_known else None,
+        offset_vox=geometry.offset_vox,
+        source=Text("cryoet.source_item", item=sample.item_id),
     )
-    return [
-        ImageView(
-            title,
-            panes=tuple(panes[p] for p in group),
-            pixel_size=geometry.spacing_angstrom or None,
-            unit="angstrom",
-        )
-        for group in groups
-    ]
 
 
-def plane_pane(volume: Bytes, plane: str, cut: Cut, marks: Marks, geometry: Geometry) -> Pane:
-    """Cut one plane and the circles in which it meets the picks."""
-    axis = cut_axis(plane)
-    index = cut.at[axis]
-    pixels = cut_slice(volume, plane, index, thickness=cut.thickness)
-    layers: list[Layer] = [PixelLayer(pixels, window=_WINDOW)]
-    rows, radii = circles_in_plane(marks, axis, index, geometry)
-    if len(rows):
-        vox = geometry.to_vox(marks.positions[rows])
-        others = [a for a in range(3) if a != axis]
-        meanings = tuple(marks.meanings[r] for r in rows)
-        styles = tuple(_STYLES.get(m, "circle") for m in meanings)
-        points = vox[:, others]
-        layers.append(PointLayer(points, radii, meanings, styles, Text("cryoet.layer_picks")))
-    angstrom = (index - geometry.offset_vox) * geometry.spacing_angstrom
-    title = Text(f"cryoet.plane_{plane}", index=index, angstrom=angstrom)
-    return Pane(title, tuple(layers))
+def place_of(sample: Sample) -> str:
+    """Name a tomogram: planes and clouds of this name share a crosshair."""
+    file = getattr(sample.image, "path", "")
+    return f"cryoet_picking.{file}.{sample.item_id}"
 
 
-@dataclass(frozen=True)
-class Plane:
-    """Hold one plane for an interactive viewer.
-
-    Attributes:
-        pixels: `(H, W)` uint8.
-        rows: `(M,)` which marks the plane cuts.
-        points: `(M, 2)` rows and columns in pixels.
-        radii: `(M,)` pixels.
-        title: Plane with its place in voxels and angstrom.
-    """
-
-    pixels: Bytes
-    rows: NDArray[np.int64]
-    points: Floats
-    radii: Floats
-    title: Text
+def spheres_of(marks: Marks, geometry: Geometry) -> Spheres:
+    """Turn marks into spheres in voxels; picks that look alike share a look."""
+    looks: dict[tuple[str, str, Verdict], int] = {}
+    keys = zip(marks.meanings, marks.kinds, marks.verdicts, strict=True)
+    index = np.array([looks.setdefault(key, len(looks)) for key in keys], np.int64)
+    palette = tuple(_look(meaning, kind, verdict) for meaning, kind, verdict in looks)
+    return Spheres(
+        geometry.to_vox(marks.positions),
+        marks.radii / geometry.spacing_angstrom,
+        index,
+        palette,
+        Text("cryoet.layer_picks"),
+    )
 
 
-def cut_planes(sample: Sample, cut: Cut, marks: Marks) -> dict[str, Plane]:
-    """Cut the three planes at a voxel with the marks that each meets."""
-    geometry: Geometry = sample.meta["geometry"]
-    volume = display_bytes(sample)
-    vox = geometry.to_vox(marks.positions) if len(marks) else np.zeros((0, 3))
-    planes = {}
-    for plane in PLANES:
-        axis = cut_axis(plane)
-        rows, radii = circles_in_plane(marks, axis, cut.at[axis], geometry)
-        others = [a for a in range(3) if a != axis]
-        angstrom = (cut.at[axis] - geometry.offset_vox) * geometry.spacing_angstrom
-        planes[plane] = Plane(
-            cut_slice(volume, plane, cut.at[axis], thickness=cut.thickness),
-            rows,
-            vox[rows][:, others],
-            radii,
-            Text(f"cryoet.plane_{plane}", index=cut.at[axis], angstrom=angstrom),
-        )
-    return planes
+def _look(meaning: str, kind: str, verdict: Verdict) -> SphereLook:
+    is_by_kind = meaning.startswith("kind_")
+    said = Text(f"cryoet.verdict.{verdict}", kind=kind)
+    name = verbatim(kind) if is_by_kind and verdict == "none" else said
+    if not is_by_kind:
+        name = Text(f"cryoet.verdict_name.{verdict}")
+    return SphereLook(meaning, name, _STYLES.get(verdict, "full"), said)
 
 
-def circles_in_plane(
-    marks: Marks, axis: int, index: int, geometry: Geometry
-) -> tuple[NDArray[np.int64], Floats]:
-    """Return which picks a plane cuts, and the radius in voxels of each circle."""
-    if not len(marks) or geometry.spacing_angstrom <= 0:
-        return np.zeros(0, np.int64), np.zeros(0)
-    depth = geometry.to_vox(marks.positions)[:, axis] - index
-    radii = marks.radii / geometry.spacing_angstrom
-    rows = np.flatnonzero(np.abs(depth) < radii)
-    return rows, np.sqrt(radii[rows] ** 2 - depth[rows] ** 2)
+def _title(plane: str) -> Text:
+    return Text(f"cryoet.plane_{plane}", index="{index}", length="{length}")
 
 
-def _radii(kinds: Sequence[Any], particles: Sequence[Particle]) -> Floats:
+def _meanings(
+    kinds: Sequence[str],
+    verdicts: Sequence[Verdict],
+    particles: Sequence[Particle],
+    colour_by: ColourBy,
+) -> tuple[str, ...]:
+    if colour_by == "verdict":
+        return tuple(verdicts)
+    order = {p.name: k for k, p in enumerate(particles)}
+    return tuple(f"kind_{order.get(kind, 0) % _NUM_COLOURS + 1}" for kind in kinds)
+
+
+def _radii(kinds: Sequence[str], particles: Sequence[Particle]) -> Floats:
     radius = {p.name: p.radius_angstrom for p in particles}
-    return np.array([radius.get(kind, 50.0) for kind in kinds], np.float64)
+    return np.array([radius.get(kind, _UNKNOWN_RADIUS) for kind in kinds], np.float64)
