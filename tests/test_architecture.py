@@ -68,6 +68,7 @@ PRODUCT = {
     ),
     "pipelines.datasets": (
         "pipelines.contract",
+        "pipelines.core.dealing",
         "pipelines.core.files",
         "pipelines.core.images_files",  # natural order and members of archives
         "pipelines.errors",

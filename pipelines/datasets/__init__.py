@@ -19,7 +19,6 @@ from pipelines.datasets.samples import builtin_sample, dataset_title
 from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload
 from pipelines.datasets.splits import (
     block_split,
-    deal_groups,
     fold_splits,
     given_split,
     group_split,
@@ -35,7 +34,6 @@ __all__ = [
     "block_split",
     "builtin_sample",
     "dataset_title",
-    "deal_groups",
     "delete_dataset",
     "fold_splits",
     "given_split",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.contract import PARTS, DatasetRecord, Part, SplitManifest
+from pipelines.core.dealing import deal
 from pipelines.datasets.storage import checked_name, dataset_folder, write_json
 from pipelines.errors import ConfigError, DataFormatError, DatasetNotFoundError
 from pipelines.settings import Settings
@@ -93,7 +94,10 @@ def fold_splits(record: DatasetRecord, num_folds: int, seed: int = 0) -> list[Sp
         folds = [ids[a:b] for a, b in pairwise(edges)]
         return _fold_manifests(record, folds, "blocks", seed)
     _check_folds(num_folds or len(groups), len(groups), "data.too_many_folds")
-    dealt = deal_groups({g: len(ids) for g, ids in groups.items()}, num_folds, seed)
+    names = list(groups)
+    if num_folds:
+        names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    dealt = deal(names, {g: len(ids) for g, ids in groups.items()}, num_folds)
     folds = [[i for g in members for i in groups[g]] for members in dealt]
     return _fold_manifests(record, folds, "groups", seed)
 
@@ -114,27 +118,6 @@ def random_fold_splits(record: DatasetRecord, num_folds: int, seed: int = 0) -> 
     folds = [sorted(ids[i] for i in part) for part in np.array_split(order, num_folds)]
     leaking = sum(len(members) > 1 for members in groups.values())
     return _fold_manifests(record, folds, f"random LEAK={leaking}" if leaking else "random", seed)
-
-
-def deal_groups(sizes: Mapping[str, int], num_folds: int, seed: int) -> list[list[str]]:
-    """Deal groups to folds of like size: the largest first, each to the smallest fold so far.
-
-    Args:
-        sizes: Group to its number of items.
-        num_folds: Folds; 0 gives every group one of its own, in the order given.
-        seed: Seed of the order among groups of one size.
-    """
-    names = list(sizes)
-    if not num_folds:
-        return [[name] for name in names]
-    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    folds: list[list[str]] = [[] for _ in range(num_folds)]
-    totals = [0] * num_folds
-    for name in sorted(order, key=lambda n: -sizes[n]):
-        smallest = totals.index(min(totals))
-        folds[smallest].append(name)
-        totals[smallest] += sizes[name]
-    return folds
 
 
 def given_split(record: DatasetRecord, parts: Mapping[Part, Sequence[str]]) -> SplitManifest:

@@ -3,7 +3,6 @@ import pytest
 from pipelines.contract import DatasetRecord, Item
 from pipelines.datasets import (
     block_split,
-    deal_groups,
     fold_splits,
     given_split,
     group_split,
@@ -193,8 +192,3 @@ def test_random_folds_say_in_their_method_that_they_leak(many: DatasetRecord) ->
     assert all("LEAK" in split.method for split in folds)
     held_out = [i for split in folds for i in split.parts["validation"]]
     assert sorted(held_out) == sorted(item.item_id for item in many.items if item.has_truth)
-
-
-def test_groups_are_dealt_to_folds_of_like_size() -> None:
-    folds = deal_groups({"a": 10, "b": 6, "c": 5, "d": 1}, 2, seed=0)
-    assert sorted(sorted(f) for f in folds) == [["a", "d"], ["b", "c"]]

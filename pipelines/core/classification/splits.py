@@ -12,6 +12,9 @@ import numpy as np
 from pipelines.contract import Array, DatasetRecord, Part, SplitManifest
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.labels import UNKNOWN, Labels
+from pipelines.core.dealing import deal
+from pipelines.errors import ConfigError
+from pipelines.text import Text
 
 NUM_FOLDS = 5
 
@@ -95,7 +98,7 @@ def _held_groups(
     order: Sequence[str], sizes: Mapping[str, int], config: ClassificationConfig
 ) -> set[str]:
     if config.fold:
-        return _fold_of(order, sizes, config.fold)
+        return set(deal(order, sizes, NUM_FOLDS)[config.fold - 1])
     wanted = config.validation_share * sum(sizes.values())
     held: set[str] = set()
     total = 0
@@ -107,16 +110,41 @@ def _held_groups(
     return held
 
 
-def _fold_of(order: Sequence[str], sizes: Mapping[str, int], fold: int) -> set[str]:
-    """Deal the groups, largest first, to the fold that has the fewest pictures so far."""
-    totals = [0] * NUM_FOLDS
-    found: set[str] = set()
-    for name in sorted(order, key=lambda n: -sizes[n]):
-        smallest = totals.index(min(totals))
-        totals[smallest] += sizes[name]
-        if smallest == fold - 1:
-            found.add(name)
-    return found
+def fold_ids(
+    pictures: Divisible, num_folds: int, seed: int, *, by_group: bool = True
+) -> list[list[str]]:
+    """Return the ids that each fold holds out: every picture once, classes in like shares.
+
+    Args:
+        pictures: What is divided.
+        num_folds: Folds; 0 for one a group.
+        seed: Seed of the draw among groups.
+        by_group: Whether groups stay whole; else pictures are drawn one by one.
+
+    Raises:
+        ConfigError: Fewer groups (or pictures) of a class than folds.
+    """
+    names = pictures.groups if by_group else pictures.ids
+    by_class = _groups_by_class(names, pictures.labels)
+    most = min((len(members) for members in by_class.values()), default=0)
+    if num_folds and not 2 <= num_folds <= most:
+        raise ConfigError(Text("classes.too_many_folds", got=num_folds, most=most))
+    rng = np.random.default_rng(seed)
+    dealt: list[list[str]] = []
+    for members in by_class.values():
+        listed = list(members)
+        order = listed if not num_folds else [listed[i] for i in rng.permutation(len(listed))]
+        found = deal(order, members, num_folds)
+        if not num_folds:
+            dealt += found
+        else:  # the largest part of one class beside the smallest of the next
+            turned = found if not dealt else found[::-1]
+            dealt = [a + b for a, b in zip(dealt or [[]] * num_folds, turned, strict=True)]
+    fold_of = {name: number for number, fold in enumerate(dealt) for name in fold}
+    ids: list[list[str]] = [[] for _ in dealt]
+    for item_id, name in zip(pictures.ids, names, strict=True):
+        ids[fold_of[name]].append(item_id)
+    return ids
 
 
 def choose_some(pictures: Divisible, most: int, seed: int) -> Divisible:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,13 +42,14 @@ from pipelines.core.classification.labels import (
 )
 from pipelines.errors import ConfigError, DataFormatError
 from pipelines.text import Text
-
-METRICS = (
 from pipelines.views import View
 
 if TYPE_CHECKING:
+    from pipelines.core.classification.atlas import Atlas
     from pipelines.core.classification.evaluation import Evaluation
     from pipelines.core.classification.marks import LabelMarks
+
+METRICS = (
     MetricInfo("auc", True, 0.0, 1.0, is_main=True, texts="classes_metrics"),
     MetricInfo("accuracy", True, 0.0, 1.0, texts="classes_metrics"),
     MetricInfo("balanced_accuracy", True, 0.0, 1.0, texts="classes_metrics"),
@@ -115,8 +117,45 @@ class ImageClassification(Task):
         """
         index = self.index_of(record)
         parts = self.split_parts(index, config)
-        report = leak_report(index, parts)
         method = f"{config.split_by} share={config.validation_share:g} fold={config.fold}"
+        return self._manifest(record, parts, method, config)
+
+    def folds(
+        self,
+        record: DatasetRecord,
+        config: ClassificationConfig,
+        count: int,
+        *,
+        by_group: bool = True,
+    ) -> Sequence[SplitManifest]:
+        """Hold every labelled picture out once, classes in like shares.
+
+        Raises:
+            ConfigError: More folds than a class has groups, or a leak that nobody allowed.
+        """
+        index = self.index_of(record)
+        pictures = self._divisible(index, config, (None, "train", "validation"))
+        found = splits.fold_ids(pictures, count, config.seed, by_group=by_group)
+        allowed = dataclasses.replace(config, allow_leak=config.allow_leak or not by_group)
+        manifests = []
+        for number, held_out in enumerate(found, start=1):
+            out = set(held_out)
+            train = [i for i in pictures.ids if i not in out]
+            parts: dict[Part, list[str]] = {"train": train, "validation": held_out, "test": []}
+            method = f"fold {number}/{len(found)} {'group' if by_group else 'random'}"
+            manifests.append(self._manifest(record, parts, method, allowed))
+        return manifests
+
+    def _manifest(
+        self,
+        record: DatasetRecord,
+        parts: Mapping[Part, Sequence[str]],
+        method: str,
+        config: ClassificationConfig,
+    ) -> SplitManifest:
+        """Keep a division; one that leaks says so in its method, and must have been asked for."""
+        index = self.index_of(record)
+        report = leak_report(index, parts)
         if not report.is_clean:
             if not config.allow_leak:
                 found = report.sentences()[0]
@@ -134,26 +173,25 @@ class ImageClassification(Task):
         for i in rows:
             if (part := tags[i].part) is not None:
                 given[part].append(names[i])
-        free = self._free_rows(index, given, rows)
-        groups = splits.joined_groups([t.group for t in tags], names, index.copies)
-        pictures = splits.Divisible(
-            tuple(names[i] for i in free), np.array([tags[i].label for i in free], np.int64),
-            tuple(groups[i] for i in free),
-        )  # fmt: skip
-        pictures = splits.choose_some(pictures, config.max_images, config.seed)
-        train, validation = splits.divide(pictures, config)
+        train, validation = splits.divide(self._divisible(index, config, (None, "train")), config)
         if given["validation"]:
             train, validation = train + validation, given["validation"]
         test = given["test"] if config.score_test else []
         return {"train": train, "validation": validation, "test": test}
 
     @staticmethod
-    def _free_rows(
-        index: Index, given: Mapping[Part, Sequence[str]], rows: Sequence[int]
-    ) -> list[int]:
-        """List the pictures that the split divides: those for training, and without a part."""
-        tags = index.labels.tags
-        return [i for i in rows if tags[i].part in (None, "train")]
+    def _divisible(
+        index: Index, config: ClassificationConfig, parts: Sequence[Part | None]
+    ) -> splits.Divisible:
+        """List the labelled pictures of these parts, at most as many as the options ask for."""
+        tags, names = index.labels.tags, [e.name for e in index.source.entries]
+        free = [i for i in splits.labelled_rows(index.labels) if tags[i].part in parts]
+        groups = splits.joined_groups([t.group for t in tags], names, index.copies)
+        pictures = splits.Divisible(
+            tuple(names[i] for i in free), np.array([tags[i].label for i in free], np.int64),
+            tuple(groups[i] for i in free),
+        )  # fmt: skip
+        return splits.choose_some(pictures, config.max_images, config.seed)
 
     def default_items(self, record: DatasetRecord) -> Sequence[str]:
         """List what a prediction is of: the test part of a known layout, else everything."""
@@ -272,25 +310,6 @@ class ImageClassification(Task):
         """
         return OperatingPoint({"threshold": statistics.best_threshold(rows)}, source="scored")
 
-    def panels(self) -> Sequence[Panel]:
-        """List what the steps of the page offer."""
-        from pipelines.core.classification.panels import make_panels
-
-        return make_panels(self)
-
-    def estimate_seconds(self, config: ClassificationConfig, device: str) -> float:
-        """Estimate the duration of a training from the pictures that it goes through."""
-        from pipelines.core.classification.work import estimate_seconds
-
-        return estimate_seconds(config, device)
-
-    def commands(self) -> Sequence[Command]:
-        """Add `cluster` and `crossvalidate`."""
-        from pipelines.core.classification.extra_commands import make_commands
-
-        return make_commands(self)
-
-
     # what the pages ask beyond the contract
 
     def evaluation(self, rows: ItemStatistics, classes: Sequence[str]) -> Evaluation:
@@ -326,6 +345,54 @@ class ImageClassification(Task):
 
         sample = self.open_dataset(record, [item_id])[0]
         return explain(np.asarray(sample.image), prediction, self.class_names(record))
+
+    def atlas(
+        self, record: DatasetRecord, predictions: Mapping[str, Prediction]
+    ) -> Atlas | None:
+        """Gather what a map of predicted pictures shows; None for too few of them."""
+        from pipelines.core.classification.atlas import make_atlas
+
+        return make_atlas(self.index_of(record), predictions, self.class_names(record))
+
+    def embed_by_backbone(
+        self, record: DatasetRecord, item_ids: Sequence[str], name: str
+    ) -> tuple[Array, bool]:
+        """Return `(N, D)` features of a timm model, and whether its pretrained weights were had."""
+        from pipelines.core.classification.prediction import embed_by_backbone
+
+        return embed_by_backbone(self.open_dataset(record, item_ids), name)
+
+    def read_neighbours(self, shares: Mapping[str, float]) -> View:
+        """Say what the nearest neighbours in a map share."""
+        from pipelines.core.classification.atlas import read_aloud
+
+        return read_aloud(shares)
+
+    @property
+    def map_controls(self) -> type[Any]:
+        """Options of the map."""
+        from pipelines.core.classification.atlas import MapControls
+
+        return MapControls
+
+    def panels(self) -> Sequence[Panel]:
+        """List what the steps of the page offer."""
+        from pipelines.core.classification.panels import make_panels
+
+        return make_panels(self)
+
+    def estimate_seconds(self, config: ClassificationConfig, device: str) -> float:
+        """Estimate the duration of a training from the pictures that it goes through."""
+        from pipelines.core.classification.work import estimate_seconds
+
+        return estimate_seconds(config, device)
+
+    def commands(self) -> Sequence[Command]:
+        """Add `cluster` and `crossvalidate`."""
+        from pipelines.core.classification.extra_commands import make_commands
+
+        return make_commands(self)
+
 
 class SampleList(Sequence[Sample]):
     """Make samples when they are asked for, so that a list of 220,025 costs nothing."""
