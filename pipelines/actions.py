@@ -450,6 +450,19 @@ class _Quiet:
         """Say that nobody asks to stop."""
 
 
+def ask_task(task_id: str, method: str, record: Mapping[str, Any], *arguments: Any) -> Any:
+    """Call what a task offers beyond the contract, for the warm process.
+
+    Args:
+        task_id: Task.
+        method: Name of its method; it comes from the code of pages, never from a user.
+        record: Data set, as `record_to_json` writes it.
+        *arguments: Further arguments of the method.
+    """
+    call = getattr(registry.get_task(task_id), method)
+    return call(datasets.record_from_json(record), *arguments)
+
+
 def predict_one(
     task_id: str, checkpoint: str, record: Mapping[str, Any], item_id: str
 ) -> Prediction:

@@ -43,12 +43,13 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
         pick_run(task, choices.record)
     rows = choices.run.statistics() if choices.run is not None else None
     if choices.run is None or rows is None:
-        _draw_empty(task, choices)
+        draw_unscored(task, choices)
         return
     (draw_scored or _draw_scored)(task, choices, choices.run, rows)
 
 
-def _draw_empty(task: Task, choices: Choices) -> None:
+def draw_unscored(task: Task, choices: Choices) -> None:
+    """Draw what there is to see before a run scored this model on these data: how to get one."""
     run_id = watched_run(task.id, "predict")
     if run_id is not None:
         draw_run(run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from dashboard.custom.classification.atlas import show_explore
 from dashboard.custom.classification.cells import draw_scored
 from dashboard.pages.task import show_steps
 from dashboard.steps import evaluate
@@ -11,4 +12,10 @@ from dashboard.steps import evaluate
 
 def show(task_id: str) -> None:
     """Draw the page of every task, with steps of its own where pictures are clicked."""
-    show_steps(task_id, {"evaluate": partial(evaluate.show, draw_scored=draw_scored)})
+    show_steps(
+        task_id,
+        {
+            "evaluate": partial(evaluate.show, draw_scored=draw_scored),
+            "explore": show_explore,
+        },
+    )

@@ -386,7 +386,7 @@ def _with_band(x: Floats, y: Floats, rounds: Floats) -> Curve:
     if 2 * len(defined) < ROUNDS:
         return Curve(Text("classes_panel.curves.model"), x, y)
     low, high = np.percentile(defined, [2.5, 97.5], axis=0)
-    extra = GRID[(GRID > x[0]) & (GRID < x[-1]) & ~np.isin(GRID, x)]
+    extra = GRID[(x[0] < GRID) & (x[-1] > GRID) & ~np.isin(GRID, x)]
     order = np.argsort(np.concatenate([x, extra]), kind="stable")
     places = np.concatenate([x, extra])[order]
     heights = np.concatenate([y, np.interp(extra, x, y)])[order]

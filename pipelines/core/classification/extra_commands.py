@@ -6,13 +6,14 @@ import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pipelines import config as configs
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values
-from pipelines.contract import RunReporter, TrainingData
+from pipelines.contract import Sample, TrainingData
+from pipelines.core.classification.atlas import read_aloud
 from pipelines.core.files import write_json
 from pipelines.errors import DatasetNotFoundError
 from pipelines.text import Text, verbatim
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from pipelines.core.classification.task import ImageClassification
 
 _SET = Argument("--set", Text("cli.arg.set"), "NAME=VALUE", is_repeated=True)
+_BACKBONE: Final = "timm:"
 _CLUSTER = (
-    Argument("--checkpoint", Text("cli.arg.checkpoint"), "DIR", is_required=True),
+    Argument("--checkpoint", Text("classes.cli.checkpoint"), "DIR|timm:NAME", is_required=True),
     Argument("--data", Text("cli.arg.data"), "PATH", is_required=True),
     Argument("--out", Text("cli.arg.output"), "DIR", is_required=True),
     Argument("--clusters", Text("classes.cli.clusters"), "NUMBER"),
@@ -96,34 +98,69 @@ def _record(task: ImageClassification, path: Path) -> Any:
 
 def _cluster(task: ImageClassification, values: Values, terminal: Terminal) -> int:
     """Embed the pictures by a checkpoint, cluster them, and write map and scores."""
-    from pipelines.core.checkpoints import find_checkpoint, load_card
     from pipelines.core.classification import embedding
 
     record = _record(task, _path(values))
+    samples = task.open_dataset(record)
+    out = Path(values["out"])
+    run = QuietRun(out, terminal)
+    if values["checkpoint"].startswith(_BACKBONE):
+        kept, features = list(samples), _backbone_features(task, record, values, terminal)
+    else:
+        kept, features = _model_features(task, samples, values, run)
+    labels = np.array([-1 if s.truth is None else s.truth for s in kept])
+    groups = np.array([s.group for s in kept])
+    number = int(values.get("clusters", max(2, len(task.class_names(record)))))
+    run.progress(1, 1, Text("classes.stage.mapping"), None)
+    report = embedding.analyse(features, labels, groups, num_clusters=number)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_map(out / "embedding.csv", [s.item_id for s in kept], labels, groups, report)
+    result = _plain({"clusters": report.scores, "neighbours": report.neighbours})
+    write_json(out / "clusters.json", result)
+    terminal.table([(verbatim(m), verbatim(_shown(s))) for m, s in report.scores.items()])
+    said = read_aloud(report.neighbours)
+    for text in (said.title, *said.details):
+        terminal.say(text)
+    terminal.result(result)
+    return 0
+
+
+def _model_features(
+    task: ImageClassification, samples: Sequence[Sample], values: Values, run: QuietRun
+) -> tuple[list[Sample], Any]:
+    """Return the readable samples and `(N, D)` features of the checkpoint."""
+    from pipelines.core.checkpoints import find_checkpoint, load_card
+
     folder = find_checkpoint(Path(values["checkpoint"]))
     card = load_card(folder, task_id=task.id)
     known = {info.name for info in configs.describe(task.config_type)}
     stored = {n: v for n, v in card.config.items() if n in known}
     config = configs.parse(task.config_type, {**stored, "explain": False, "test_flips": False})
-    samples = task.open_dataset(record)
-    run: RunReporter = QuietRun(Path(values["out"]), terminal)
-    found = []
+    kept, found = [], []
     for done, prediction in enumerate(task.predict(folder, samples, config, run)):
-        found.append(prediction)
+        if "features" in prediction.values:
+            kept.append(samples[done])
+            found.append(prediction.values["features"])
         run.progress(done + 1, len(samples), Text("jobs.stage.predicting"), None)
-    kept = [(p, s) for p, s in zip(found, samples, strict=True) if "features" in p.values]
-    features = np.stack([p.values["features"] for p, _ in kept])
-    labels = np.array([-1 if s.truth is None else s.truth for _, s in kept])
-    groups = np.array([s.group for _, s in kept])
-    number = int(values.get("clusters", max(2, len(task.class_names(record)))))
-    report = embedding.analyse(features, labels, groups, num_clusters=number)
-    out = Path(values["out"])
-    out.mkdir(parents=True, exist_ok=True)
-    _write_map(out / "embedding.csv", [p.item_id for p, _ in kept], labels, groups, report)
-    write_json(out / "clusters.json", report.scores)
-    terminal.table([(verbatim(m), verbatim(_shown(s))) for m, s in report.scores.items()])
-    terminal.result(report.scores)
-    return 0
+    return kept, np.stack(found)
+
+
+def _backbone_features(
+    task: ImageClassification, record: Any, values: Values, terminal: Terminal
+) -> Any:
+    name = values["checkpoint"].removeprefix(_BACKBONE)
+    ids = [item.item_id for item in record.items]
+    features, is_pretrained = task.embed_by_backbone(record, ids, name)
+    if not is_pretrained:
+        terminal.say(Text("classes.backbone_not_pretrained", name=name))
+    return features
+
+
+def _plain(value: Any) -> Any:
+    """Replace NaN by None, which strict JSON can carry."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return None if value != value else value
 
 
 def _shown(scores: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +13,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.contract import Sample
 from pipelines.core.checkpoints import CheckpointCard, find_checkpoint, load_card, load_weights
 from pipelines.core.classification import baseline
 from pipelines.core.classification.augment import ColourScale
-from pipelines.core.classification.images import Pixels, fit_square
+from pipelines.core.classification.images import (
+    LazyPicture,
+    Pixels,
+    decode_pictures,
+    fit_square,
+)
 from pipelines.core.classification.networks import (
     Classifier,
     NetworkPlan,
+    TimmClassifier,
     build_network,
     grad_cam,
     symmetries,
 )
 from pipelines.core.device import autocast, choose_device
+from pipelines.core.seeding import torch_seeded
 from pipelines.errors import CheckpointMismatchError
 from pipelines.text import Text
 
 Array = NDArray[Any]
 BATCH: Final = 64
+BACKBONE_PX: Final = 96
+"""Side at which a backbone looks at pictures: enough for a map, quick on a CPU."""
 NEAREST: Final = 6
 TRAIN_FEATURES: Final = "train_features.npz"
 MOST_REMEMBERED: Final = 5000
@@ -152,6 +163,48 @@ def _answers_of(
             continue
         yield answer, place
         place += 1
+
+
+def embed_by_backbone(samples: Sequence[Sample], name: str) -> tuple[Array, bool]:
+    """Return what a timm model makes of pictures, without any training on them.
+
+    Args:
+        samples: Pictures; an unreadable one counts as black.
+        name: Name of a timm model.
+
+    Returns:
+        `(N, D)` float32 features, and whether pretrained weights could be had; without them the
+        features are those of random weights.
+
+    Raises:
+        ConfigError: No such model, or it does not fit pictures of this size.
+    """
+    plan = NetworkPlan("timm", name, 2, BACKBONE_PX, is_pretrained=True)
+    with torch_seeded(0):  # random weights, where they are all there is, give the same map again
+        network, note = build_network(plan)
+    network.eval()
+    preset = cast("TimmClassifier", network).model.pretrained_cfg
+    scale = ColourScale(tuple(preset["mean"]), tuple(preset["std"]))
+    black = np.zeros((BACKBONE_PX, BACKBONE_PX, 3), np.uint8)
+    squares = (
+        black if isinstance(p, Exception) else fit_square(p, BACKBONE_PX) for p in decoded(samples)
+    )
+    found: list[Array] = []
+    with torch.no_grad():
+        while batch := list(itertools.islice(squares, BATCH)):
+            x = torch.from_numpy(scale.apply(np.stack(batch)))
+            found.append(network.embed(network.maps(x)).float().numpy())
+    return np.concatenate(found), note is None
+
+
+def decoded(samples: Sequence[Sample]) -> Iterator[Any]:
+    """Decode samples ahead of their reader, in parallel; an unreadable one gives its error."""
+    if not len(samples):
+        return
+    if not isinstance(samples[0].image, LazyPicture):
+        yield from (np.asarray(s.image, np.uint8) for s in samples)
+        return
+    yield from decode_pictures([samples[i].image for i in range(len(samples))])
 
 
 class Memory:

@@ -33,9 +33,9 @@ def make_rows(
     groups: Sequence[str],
     truth: NDArray[Any],
     probabilities: NDArray[Any],
-) -> ItemStatistics:
     *,
     temperature: float = 1.0,
+) -> ItemStatistics:
     """Put truth and probabilities into rows.
 
     Args:
@@ -43,14 +43,14 @@ def make_rows(
         groups: `N` names of what belongs together.
         truth: `(N,)` int class index.
         probabilities: `(N, C)` float in [0, 1], rows summing to 1.
-    """
         temperature: What the model's own probabilities were divided by to give these.
+    """
     columns: dict[str, NDArray[Any]] = {
         "item_id": np.asarray(item_ids, dtype=np.str_),
         "group": np.asarray(groups, dtype=np.str_),
         TRUTH: np.asarray(truth, dtype=np.int64),
-    }
         TEMPERATURE: np.full(len(item_ids), temperature, dtype=np.float64),
+    }
     for index in range(probabilities.shape[1]):
         columns[f"{PROBABILITY}{index}"] = np.asarray(probabilities[:, index], dtype=np.float64)
     return ItemStatistics(columns)
@@ -67,13 +67,13 @@ def probabilities_of(rows: ItemStatistics) -> Floats:
     return np.stack([rows.columns[f"{PROBABILITY}{i}"] for i in range(count)], axis=1)
 
 
-def decide(probabilities: Floats, threshold: float) -> Ints:
 def temperature_of(rows: ItemStatistics) -> float:
     """Return the temperature that the probabilities were brought to, 1 where none is known."""
     column = rows.columns.get(TEMPERATURE)
     return 1.0 if column is None or not len(column) else float(column[0])
 
 
+def decide(probabilities: Floats, threshold: float) -> Ints:
     """Return the class of each row.
 
     Of two classes the second one is taken from the threshold on; of more, the most probable one,
@@ -204,20 +204,6 @@ class Sweep:
     def _nothing(self) -> Floats:
         return np.full(len(self.thresholds), np.nan)
 
-def weighted_sweep(
-    is_positive: NDArray[np.bool_], scores: Floats, weights: Floats, order: NDArray[np.intp]
-) -> Sweep:
-    """Count as `sweep` does, each item standing for `weights` of its kind; sorted beforehand."""
-    ranked, hits, counted = scores[order], is_positive[order], weights[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    true_positive = np.cumsum(counted * hits)
-    called = np.cumsum(counted)
-    found = np.concatenate([[0.0], true_positive[last]])
-    false = np.concatenate([[0.0], called[last] - true_positive[last]])
-    thresholds = np.concatenate([[np.inf], ranked[last]])
-    return Sweep(thresholds, found, false, float(found[-1]), float(false[-1]))
-
-
 
 def sweep(is_positive: NDArray[np.bool_], scores: Floats) -> Sweep:
     """Count true and false positives at every distinct score."""
@@ -235,6 +221,20 @@ def sweep(is_positive: NDArray[np.bool_], scores: Floats) -> Sweep:
         int(is_positive.sum()),
         int((~is_positive).sum()),
     )
+
+
+def weighted_sweep(
+    is_positive: NDArray[np.bool_], scores: Floats, weights: Floats, order: NDArray[np.intp]
+) -> Sweep:
+    """Count as `sweep` does, each item standing for `weights` of its kind; sorted beforehand."""
+    ranked, hits, counted = scores[order], is_positive[order], weights[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    true_positive = np.cumsum(counted * hits)
+    called = np.cumsum(counted)
+    found = np.concatenate([[0.0], true_positive[last]])
+    false = np.concatenate([[0.0], called[last] - true_positive[last]])
+    thresholds = np.concatenate([[np.inf], ranked[last]])
+    return Sweep(thresholds, found, false, float(found[-1]), float(false[-1]))
 
 
 def best_threshold(rows: ItemStatistics, *, cost_ratio: float = 1.0) -> float:
@@ -358,24 +358,6 @@ class Calibration:
 
     edges: Floats
     confidence: Floats
-def confidence_of(truth: Ints, probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return how sure the model is of each row and whether it is right, as `calibration` means it.
-
-    Returns:
-        `(N,)` confidence in [0, 1] and `(N,)` bool.
-    """
-    if probabilities.shape[1] == 2:
-        return probabilities[:, 1], truth == 1
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-
-
-def bins_of(confidence: Floats, num_bins: int = NUM_BINS) -> Ints:
-    """Return the bin of equal width that each confidence falls in, `(N,)`."""
-    edges = np.linspace(0, 1, num_bins + 1)
-    inner = np.digitize(confidence, edges[1:-1], right=True)
-    return np.clip(inner, 0, num_bins - 1).astype(np.int64)
-
-
     accuracy: Floats
     counts: Ints
     ece: float
@@ -397,6 +379,24 @@ def calibration(truth: Ints, probabilities: Floats, num_bins: int = NUM_BINS) ->
     gaps = np.abs(mean - share)[counts > 0]
     ece = float(np.dot(gaps, counts[counts > 0]) / len(truth)) if len(truth) else math.nan
     return Calibration(edges, mean, share, counts.astype(np.int64), ece)
+
+
+def confidence_of(truth: Ints, probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return how sure the model is of each row and whether it is right, as `calibration` means it.
+
+    Returns:
+        `(N,)` confidence in [0, 1] and `(N,)` bool.
+    """
+    if probabilities.shape[1] == 2:
+        return probabilities[:, 1], truth == 1
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+
+
+def bins_of(confidence: Floats, num_bins: int = NUM_BINS) -> Ints:
+    """Return the bin of equal width that each confidence falls in, `(N,)`."""
+    edges = np.linspace(0, 1, num_bins + 1)
+    inner = np.digitize(confidence, edges[1:-1], right=True)
+    return np.clip(inner, 0, num_bins - 1).astype(np.int64)
 
 
 def fit_temperature(truth: Ints, probabilities: Floats) -> float:

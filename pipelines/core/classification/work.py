@@ -15,7 +15,6 @@ from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, sa
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import (
     LazyPicture,
-    decode_pictures,
     held_picture,
     num_decoders,
 )
@@ -164,7 +163,7 @@ def predict(
     model = prediction.Model(checkpoint, task.id, config.device)
     memory = prediction.Memory.load(find_checkpoint(checkpoint))
     answers = prediction.answers(
-        model, decoded(samples), has_flips=config.test_flips, has_cams=config.explain
+        model, prediction.decoded(samples), has_flips=config.test_flips, has_cams=config.explain
     )
     for index, found in enumerate(answers):
         item = samples[index]
@@ -206,16 +205,6 @@ def _values(answer: Any, place: int, memory: Any) -> dict[str, Array]:
 def _shares(model: Model) -> Array:
     counts = np.asarray(model.card.extra["train_classes"], np.float64)
     return np.asarray(counts / counts.sum())
-
-
-def decoded(samples: Sequence[Sample]) -> Iterator[Any]:
-    """Decode samples ahead of their reader, in parallel; an unreadable one gives its error."""
-    if not len(samples):
-        return
-    if not isinstance(samples[0].image, LazyPicture):
-        yield from (np.asarray(s.image, np.uint8) for s in samples)
-        return
-    yield from decode_pictures([samples[i].image for i in range(len(samples))])
 
 
 def predict_picture(
