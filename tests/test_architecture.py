@@ -283,6 +283,7 @@ DISTRIBUTIONS = {
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
 }
 NEEDED_BY_OTHERS = {"torchvision"}  # timm and the encoders import it; it must fit torch
 
@@ -331,7 +332,6 @@ SHOW_HEAVY = f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
 def test_listing_and_describing_all_tasks_does_not_import_torch() -> None:
     found = run_python(
         "import sys\n"
-    "umap": "umap-learn",
         "from pipelines import config, registry\n"
         "from pipelines.text import render\n"
         "for task in registry.load_tasks()[0]:\n"
