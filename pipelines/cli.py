@@ -25,6 +25,7 @@ from pipelines import registry
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
 from pipelines.contract import DatasetRecord, MetricInfo, Task
 from pipelines.errors import ConfigError, DatasetNotFoundError, PipelineError
+from pipelines.evidence.commands import evidence_commands
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Run, RunState, Status
 from pipelines.settings import load_settings, system_language
@@ -79,6 +80,7 @@ def commands() -> tuple[Command, ...]:
         Command("pause", Text("cli.pause"), (_RUN,), _pause),
         Command("cancel", Text("cli.cancel"), (_RUN, _FORCE), _cancel),
         Command("resume", Text("cli.resume"), (_RUN,), _resume),
+        *evidence_commands(_work_here, _end_code),
         Command("work", Text("cli.work"), _WORK_ARGUMENTS, _work),
     )
 

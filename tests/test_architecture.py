@@ -285,7 +285,8 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "umap": "umap-learn",
 }
-NEEDED_BY_OTHERS = {"torchvision"}  # timm and the encoders import it; it must fit torch
+# torchvision: timm and the encoders import it, and it must fit torch; onnx, onnxscript: torch.onnx
+NEEDED_BY_OTHERS = {"torchvision", "onnx", "onnxscript"}
 
 
 def test_requirements_name_what_is_imported_and_nothing_else() -> None:

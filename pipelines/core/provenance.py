@@ -67,7 +67,19 @@ def describe_machine(wish: str) -> dict[str, Any]:
 
 
 def _device(device: DeviceInfo) -> dict[str, Any]:
-    return {"kind": device.kind, "name": device.name, "memory_bytes": device.memory_bytes}
+    name = (_processor_name() or device.name) if device.kind == "cpu" else device.name
+    return {"kind": device.kind, "name": name, "memory_bytes": device.memory_bytes}
+
+
+@functools.cache
+def _processor_name() -> str:
+    """Return the maker's name of the processor, "" where the system keeps it elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
 
 
 def _package_version() -> str:

@@ -1,0 +1,231 @@
+"""A report as plain data, and laid out in one language: what HTML and PDF then only set in type."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pipelines import views
+from pipelines.evidence import svg
+from pipelines.text import Language, Text, format_bytes, format_duration, format_number, render
+
+_MOST_ROWS: Final = 40
+
+
+@dataclass(frozen=True)
+class Code:
+    """Hold lines that are set as they are."""
+
+    lines: str
+
+
+Block = Text | views.View | Code
+
+
+@dataclass(frozen=True)
+class Part:
+    """Hold a chapter, or a section of one.
+
+    Attributes:
+        title: Heading.
+        blocks: What stands below it.
+        level: 1 for a chapter, 2 for a section.
+    """
+
+    title: Text
+    blocks: tuple[Block, ...]
+    level: Literal[1, 2] = 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """Hold a report.
+
+    Attributes:
+        title: Title.
+        subtitle: Line under it.
+        parts: Chapters and sections in their order.
+    """
+
+    title: Text
+    subtitle: Text
+    parts: tuple[Part, ...]
+
+
+# --- laid out -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Hold the words of a heading of a level."""
+
+    words: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Hold a paragraph; `tone` sets off what a reader must not miss."""
+
+    words: str
+    tone: views.Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """Hold short sentences under one another."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Hold a figure as SVG with its caption."""
+
+    drawing: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold a table of words.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Cells.
+        is_number: For each column whether it is set flush right.
+        caption: What it shows.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    is_number: tuple[bool, ...]
+    caption: str
+
+
+Element = Heading | Paragraph | Bullets | Picture | Table | Code
+
+
+def lay_out(document: Document, language: Language) -> list[Element]:
+    """Return what stands under the title, in words of a language."""
+    elements: list[Element] = []
+    for part in document.parts:
+        elements.append(Heading(render(part.title, language), part.level))
+        for block in part.blocks:
+            elements += _lay_block(block, language)
+    return elements
+
+
+def _lay_block(block: Block, language: Language) -> Iterator[Element]:
+    if isinstance(block, Code):
+        yield block
+    elif isinstance(block, Text):
+        yield Paragraph(render(block, language))
+    else:
+        yield from _lay_view(block, language)
+
+
+@functools.singledispatch
+def _lay_view(view: views.View, language: Language) -> Iterator[Element]:
+    drawing = svg.draw(view, language)
+    if drawing is not None:
+        caption = render(view.title, language)
+        if view.source is not None:
+            caption = f"{_ended(caption)} {render(view.source, language)}"
+        yield Picture(drawing, caption, render(view.alt or view.title, language))
+
+
+@_lay_view.register
+def _(view: views.TextView, language: Language) -> Iterator[Element]:
+    yield Paragraph(render(view.title, language), view.tone)
+    if view.details:
+        yield Bullets(tuple(render(text, language) for text in view.details))
+
+
+@_lay_view.register
+def _(view: views.TableView, language: Language) -> Iterator[Element]:
+    rows = [tuple(_cell(value, language) for value in row) for row in view.rows[:_MOST_ROWS]]
+    if len(view.rows) > _MOST_ROWS:
+        rows.append(("…", *[""] * (len(view.columns) - 1)))
+    columns = list(zip(*view.rows, strict=True)) if view.rows else [()] * len(view.columns)
+    caption = render(view.title, language)
+    if view.source is not None:
+        caption = f"{_ended(caption)} {render(view.source, language)}"
+    yield Table(
+        tuple(render(name, language) for name in view.columns),
+        tuple(rows),
+        tuple(all(isinstance(v, (int, float)) for v in column) for column in columns),
+        caption,
+    )
+
+
+@_lay_view.register
+def _(view: views.FiguresView, language: Language) -> Iterator[Element]:
+    header = ("figure", "value", "interval", "count")
+    rows = tuple(
+        (
+            render(figure.name, language),
+            value_words(figure.value, figure.unit, language),
+            interval_words(figure.interval, language),
+            "" if figure.count is None else format_number(figure.count, language),
+        )
+        for figure in view.figures
+    )
+    names = tuple(render(Text(f"evidence.column.{name}"), language) for name in header)
+    yield Table(names, rows, (False, True, True, True), render(view.title, language))
+
+
+@_lay_view.register
+def _(view: views.FormulaView, language: Language) -> Iterator[Element]:
+    yield Paragraph(render(view.title, language))
+    yield Code(view.latex)
+    if view.symbols:
+        yield Bullets(tuple(f"{name}: {render(t, language)}" for name, t in view.symbols.items()))
+
+
+@_lay_view.register
+def _(view: views.DownloadView, language: Language) -> Iterator[Element]:
+    return iter(())  # a file to take away has no place on paper
+
+
+def pictures(elements: Sequence[Element]) -> list[Picture]:
+    """List the figures in their order."""
+    return [element for element in elements if isinstance(element, Picture)]
+
+
+def value_words(value: float, unit: str, language: Language) -> str:
+    """Write a figure in its unit; undefined is a dash."""
+    if value != value:
+        return "–"
+    if unit == "duration":
+        return format_duration(value, language)
+    if unit == "bytes":
+        return format_bytes(value, language)
+    if unit == "pct":
+        return render(Text("evidence.percent", value=value), language)
+    return f"{format_number(value, language)} {unit}".strip()
+
+
+def interval_words(interval: tuple[float, float] | None, language: Language) -> str:
+    """Write the bounds of an interval, "" without one."""
+    if interval is None:
+        return ""
+    low, high = (format_number(float(bound), language) for bound in interval)
+    return render(Text("evidence.interval", low=low, high=high), language)
+
+
+def _cell(value: Any, language: Language) -> str:  # number, Text, None or words
+    if isinstance(value, Text):
+        return render(value, language)
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value)
+    if isinstance(value, (int, float)):
+        return format_number(value, language)
+    return str(value)
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!", "…")) else f"{sentence}."

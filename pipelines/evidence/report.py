@@ -1,0 +1,460 @@
+"""Write the report of a run: data, method, results, limits, and how to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+
+from pipelines import actions, datasets
+from pipelines import config as configs
+from pipelines.contract import MetricInfo, OperatingPoint, ReportSection, Task
+from pipelines.errors import PipelineError
+from pipelines.evidence.calls import Call, Source, prediction_call, training_call
+from pipelines.evidence.document import Block, Code, Document, Part
+from pipelines.evidence.facts import RunFacts
+from pipelines.evidence.keep import ITEMS, read_items
+from pipelines.jobs.store import Run, Status, list_runs
+from pipelines.settings import Settings
+from pipelines.text import Text, verbatim
+from pipelines.views import (
+    BarView,
+    Curve,
+    CurveView,
+    HistogramView,
+    TableView,
+    TextView,
+    View,
+)
+
+Chapter = Literal["data", "method", "results", "limits"]
+_FEW_ITEMS: Final = 14
+_MOST_ROWS_FOR_CURVES: Final = 200_000
+_MOST_ABLATIONS: Final = 12
+_LOSSES: Final = ("loss", "validation_loss")
+
+
+def build_report(facts: RunFacts, settings: Settings) -> Document:
+    """Return the report; the task adds its own sections to the chapters."""
+    own = list(facts.task.report_sections(facts.context()))
+    run = facts.run
+    subtitle = Text(
+        "evidence.subtitle",
+        run=run.run_id,
+        date=run.request.created[:10],
+        data=datasets.dataset_title(facts.record),
+    )
+    title = Text("evidence.title", task=facts.task.title, run=_run_title(run))
+    parts = [
+        Part(Text("evidence.chapter.summary"), tuple(_summary(facts))),
+        *_chapter("data", tuple(_data(facts)), own),
+        *_chapter("method", tuple(_method(facts)), own),
+        *_chapter("results", tuple(_results(facts)), own),
+        Part(Text("evidence.chapter.ablations"), tuple(_ablations(facts, settings))),
+        *_chapter("limits", tuple(_limits(facts)), own),
+        Part(Text("evidence.chapter.repeat"), tuple(_repeat(facts))),
+    ]
+    return Document(title, subtitle, tuple(parts))
+
+
+def _run_title(run: Run) -> Text:
+    return (
+        verbatim(run.request.title)
+        if run.request.title
+        else Text(f"evidence.run.{run.request.action}", run=run.short_id)
+    )
+
+
+def _chapter(
+    name: Chapter, blocks: tuple[Block, ...], own: Sequence[ReportSection]
+) -> Iterator[Part]:
+    mine = [section for section in own if section.chapter == name]
+    untitled = tuple(block for s in mine if s.title is None for block in s.blocks)
+    yield Part(
+        Text(f"evidence.chapter.{name}"),
+        (*untitled, *blocks) if name == "limits" else (*blocks, *untitled),
+    )
+    for section in mine:
+        if section.title is not None:
+            yield Part(section.title, section.blocks, level=2)
+
+
+# --- summary --------------------------------------------------------------------------------------
+
+
+def _summary(facts: RunFacts) -> Iterator[Block]:
+    yield facts.task.summary
+    if facts.record.is_generated:
+        yield TextView(Text("evidence.generated"), tone="warning")
+    for note in facts.notes:
+        yield TextView(note, tone="warning")
+    if not facts.parts:
+        yield Text("evidence.not_scored")
+        return
+    main = facts.task.main_metric
+    for name, part in facts.parts.items():
+        yield main_sentence(main, name, part)
+    yield point_sentence(facts.point)
+
+
+def main_sentence(main: MetricInfo, name: str, part: Mapping[str, Any]) -> Text:
+    """Say the main figure of a part with its interval and what it was resampled over."""
+    value, interval = part["metrics"].get(main.name), part["intervals"].get(main.name)
+    params: dict[str, Any] = {
+        "metric": main.label,
+        "part": Text(f"jobs.part.{name}"),
+        "value": float("nan") if value is None else value,
+        "n": len(part["item_ids"]),
+    }
+    if interval is None:
+        return Text("evidence.main_figure", **params)
+    unit = Text(f"evidence.unit.{part.get('interval_unit') or 'item'}")
+    low, high = (float(bound) for bound in interval)
+    return Text("evidence.main_figure_interval", **params, low=low, high=high, unit=unit)
+
+
+def point_sentence(point: OperatingPoint | None) -> Text:
+    """Say at which thresholds figures are read, and who chose them."""
+    if point is None:
+        return Text("evidence.not_scored")
+    values = [
+        Text("evidence.one_threshold", value=float(v))
+        if name == "threshold"
+        else Text("evidence.named_threshold", name=name, value=float(v))
+        for name, v in point.thresholds.items()
+    ]
+    return Text("evidence.point", values=values, source=Text(f"evidence.source.{point.source}"))
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def _data(facts: RunFacts) -> Iterator[Block]:
+    record = facts.record
+    groups = {item.group for item in record.items}
+    yield Text(
+        "evidence.data_words",
+        data=datasets.dataset_title(record),
+        files=Text("evidence.files", n=len(record.files)),
+        items=Text("evidence.items", n=len(record.items)),
+        groups=Text("evidence.groups", n=len(groups)),
+        labelled=sum(item.has_truth for item in record.items),
+    )
+    yield facts.task.model_facts().licence
+    if facts.split is not None:
+        yield _split_table(facts)
+        yield Text("evidence.split_words", method=facts.split.method, seed=facts.split.seed)
+
+
+def _split_table(facts: RunFacts) -> TableView:
+    split = facts.split
+    assert split is not None, "the caller looked"
+    group_of = {item.item_id: item.group for item in facts.record.items}
+    rows = [
+        (
+            Text(f"jobs.part.{part}"),
+            len(items),
+            len({group_of.get(i, "") for i in items}),
+            verbatim(_some(items)),
+        )
+        for part, items in split.parts.items()
+        if items
+    ]
+    columns = ("part", "items", "groups", "which")
+    names = tuple(Text(f"evidence.column.{name}") for name in columns)
+    return TableView(Text("evidence.split_table"), names, tuple(rows))
+
+
+# --- method ---------------------------------------------------------------------------------------
+
+
+def _method(facts: RunFacts) -> Iterator[Block]:
+    card = facts.card
+    if card is not None and card.num_parameters:
+        yield Text(
+            "evidence.training_words",
+            parameters=card.num_parameters,
+            steps=card.steps,
+            seconds=float(card.seconds),
+            device=_device_words(facts),
+            seed=card.seed,
+        )
+    changed = configs.changed(facts.config)
+    if not changed:
+        yield Text("evidence.all_defaults")
+        return
+    infos = [i for i in configs.describe(facts.task.config_type) if i.name in changed]
+    rows = tuple(
+        (i.label, verbatim(i.name), _value(changed[i.name], i.unit), _value(i.default, i.unit))
+        for i in infos
+    )
+    columns = ("option", "name", "value", "default")
+    names = tuple(Text(f"evidence.column.{name}") for name in columns)
+    yield TableView(Text("evidence.options_table"), names, rows)
+
+
+def _device_words(facts: RunFacts) -> Text:
+    device = facts.environment.get("device", {})
+    name = device.get("name") or (facts.card.device if facts.card is not None else "?")
+    return verbatim(str(name))
+
+
+def _value(value: Any, unit: str) -> Any:  # an option's value
+    if isinstance(value, float):
+        return Text("evidence.quantity", value=value, unit=unit) if unit else value
+    return verbatim(f"{value} {unit}".strip() or "–")
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def _results(facts: RunFacts) -> Iterator[Block]:
+    if facts.parts:
+        yield figures_table(facts)
+    yield from _learning_curves(facts)
+    yield from _threshold_curve(facts)
+    yield from _per_item(facts)
+
+
+def figures_table(facts: RunFacts) -> TableView:
+    """Return every figure of every part with its interval and its number of items."""
+    rows: list[tuple[Any, ...]] = []
+    for name, part in facts.parts.items():
+        for metric in facts.task.metrics:
+            value = part["metrics"].get(metric.name)
+            if value is None or value != value:
+                continue
+            interval = part["intervals"].get(metric.name)
+            words: Any = (
+                ""
+                if interval is None
+                else Text("evidence.bounds", low=float(interval[0]), high=float(interval[1]))
+            )
+            count = len(part["item_ids"])
+            rows.append((Text(f"jobs.part.{name}"), metric.label, float(value), words, count))
+    columns = ("part", "figure", "value", "interval", "items")
+    names = tuple(Text(f"evidence.column.{name}") for name in columns)
+    return TableView(Text("evidence.figures_table"), names, tuple(rows))
+
+
+def _learning_curves(facts: RunFacts) -> Iterator[View]:
+    points = facts.run.metric_points()
+    losses = [_curve(facts.task, name, points) for name in _LOSSES]
+    main = facts.task.main_metric.name
+    for title, curves in (
+        ("evidence.loss_curve", losses),
+        ("evidence.score_curve", [_curve(facts.task, main, points)]),
+    ):
+        drawn = tuple(curve for curve in curves if len(curve.x) > 1)
+        if drawn:
+            yield CurveView(
+                Text(title),
+                x_label=Text("evidence.axis.step"),
+                y_label=Text("evidence.axis.value"),
+                curves=drawn,
+            )
+
+
+def _curve(task: Task, name: str, points: Sequence[Mapping[str, Any]]) -> Curve:
+    having = [p for p in points if name in p and p[name] is not None]
+    label = next((m.label for m in task.metrics if m.name == name), None)
+    return Curve(
+        label or Text(f"evidence.curve.{name}"),
+        np.array([float(p.get("step", i)) for i, p in enumerate(having)]),
+        np.array([float(p[name]) for p in having]),
+        is_dashed=name.startswith("validation"),
+    )
+
+
+def _threshold_curve(facts: RunFacts) -> Iterator[View]:
+    """Show how the main figure depends on the threshold, where there is one that it depends on."""
+    rows, point, main = facts.statistics, facts.point, facts.task.main_metric
+    if rows is None or point is None or not 0 < len(rows) <= _MOST_ROWS_FOR_CURVES:
+        return
+    offered = facts.task.thresholds(rows)
+    if len(offered) != 1:
+        return
+    ((name, values),) = offered.items()
+    curves = []
+    for part, found in facts.parts.items():
+        own = rows.of_items(found["item_ids"])
+        scores = [
+            facts.task.reduce(own, OperatingPoint({name: float(v)}))[main.name] for v in values
+        ]
+        curves.append(Curve(Text(f"jobs.part.{part}"), values, np.array(scores)))
+    if all(np.ptp(curve.y[np.isfinite(curve.y)]) < 1e-9 for curve in curves if len(curve.y)):
+        return
+    yield CurveView(
+        Text("evidence.threshold_curve", metric=main.label),
+        x_label=Text("evidence.axis.threshold"),
+        y_label=main.label,
+        curves=tuple(curves),
+        mark_x=point.threshold,
+    )
+
+
+def _per_item(facts: RunFacts) -> Iterator[View]:
+    """Show the main figure of each item alone, as bars of a few or the histogram of many."""
+    main = facts.task.main_metric
+    try:
+        columns, _ = read_items(facts.run.folder / ITEMS)
+    except PipelineError:
+        return
+    values = np.array([np.nan if v is None else v for v in columns.get(main.name, [])], float)
+    known = np.isfinite(values)
+    if known.sum() < 2:
+        return
+    title = Text("evidence.per_item", metric=main.label, n=int(known.sum()))
+    if known.sum() <= _FEW_ITEMS:
+        names = [i for i, is_known in zip(columns["item_id"], known, strict=True) if is_known]
+        yield BarView(
+            title,
+            categories=tuple(verbatim(name) for name in _shortened(names)),
+            series=((main.label, values[known]),),
+            y_label=main.label,
+            y_range=(min(0.0, main.low), main.high),
+        )
+        return
+    counts, edges = np.histogram(values[known], bins=24)
+    yield HistogramView(title, edges, counts, main.label)
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Cut long names to their differing ends."""
+    return [name if len(name) <= 9 else f"…{name[-8:]}" for name in names]
+
+
+# --- ablations ------------------------------------------------------------------------------------
+
+
+def _ablations(facts: RunFacts, settings: Settings) -> Iterator[Block]:
+    """Set the other trainings on the same data and split beside this one."""
+    others = [run for run in list_runs(settings, facts.task.id) if _is_sibling(run, facts)]
+    if not others:
+        yield Text("evidence.no_ablations")
+        return
+    yield Text("evidence.ablations_words", n=len(others))
+    rows = [_ablation_row(facts.run, facts), *(_ablation_row(run, facts) for run in others)]
+    sign = -1.0 if facts.task.main_metric.higher_is_better else 1.0
+    rows.sort(key=lambda row: (row[2] != row[2], sign * row[2]))
+    columns = ("run", "differs", "value", "interval", "items")
+    names = tuple(Text(f"evidence.column.{name}") for name in columns)
+    title = Text("evidence.ablations_table", metric=facts.task.main_metric.label)
+    yield TableView(title, names, tuple(rows[: _MOST_ABLATIONS + 1]))
+
+
+def _is_sibling(run: Run, facts: RunFacts) -> bool:
+    if run.request.action != "train" or run.run_id == facts.run.run_id:
+        return False
+    if run.status is not Status.FINISHED or run.request.dataset_id != facts.record.dataset_id:
+        return False
+    try:
+        split = run.split()
+        has_scores = bool(run.scores())
+    except PipelineError:
+        return False
+    return has_scores and facts.split is not None and split == facts.split
+
+
+def _ablation_row(run: Run, facts: RunFacts) -> tuple[Any, ...]:
+    scores = (run.scores() or {"parts": {}})["parts"]
+    part = scores.get("test") or scores.get("validation") or next(iter(scores.values()), None)
+    name = facts.task.main_metric.name
+    value = float("nan") if part is None else float(part["metrics"].get(name) or float("nan"))
+    interval = None if part is None else part["intervals"].get(name)
+    bounds: Any = (
+        ""
+        if interval is None
+        else Text("evidence.bounds", low=float(interval[0]), high=float(interval[1]))
+    )
+    mine, other = facts.run.request.config, run.request.config
+    changes = [f"{n} = {other[n]}" for n in other if mine.get(n) != other[n]]
+    is_self = run.run_id == facts.run.run_id
+    words = Text("evidence.this_run") if is_self else verbatim(_some(changes) or "–")
+    count = 0 if part is None else len(part["item_ids"])
+    return verbatim(run.short_id), words, value, bounds, count
+
+
+# --- limits and repetition ------------------------------------------------------------------------
+
+
+def _limits(facts: RunFacts) -> Iterator[Block]:
+    yield TextView(Text("evidence.limits_words"), details=tuple(limits_of(facts)))
+
+
+def limits_of(facts: RunFacts) -> Iterator[Text]:
+    """Say what the figures do not show: of the task, of the thresholds, of the intervals."""
+    if facts.record.is_generated:
+        yield Text("evidence.limit_generated")
+    yield from facts.task.model_facts().limits
+    point = facts.point
+    if point is not None and point.source == "scored":
+        yield Text("evidence.limit_scored")
+    for name, part in facts.parts.items():
+        unit, count = part.get("interval_unit", ""), len(part["item_ids"])
+        words = Text(f"jobs.part.{name}")
+        if name == "train":
+            yield Text("evidence.limit_train")
+        if point is not None and point.source == "validation" and name == "validation":
+            yield Text("evidence.limit_validation")
+        if not unit:
+            yield Text("evidence.limit_no_interval", part=words, n=count)
+        elif unit == "item":
+            yield Text("evidence.limit_item_interval", part=words)
+
+
+def _repeat(facts: RunFacts) -> Iterator[Block]:
+    yield Text("evidence.repeat_words")
+    yield Code(call_of(facts).shell)
+    yield _environment_table(facts)
+
+
+def call_of(facts: RunFacts, *, data: str = "DATA") -> Call:
+    """Return the run as a command; the path of the data is left for the reader to fill in."""
+    source = Source.of(facts.task, facts.record, data)
+    request = facts.run.request
+    if request.action == "train":
+        return training_call(facts.task, request.config, source, run="RUN", preset=request.preset)
+    trained = {} if facts.card is None else facts.card.config
+    changed = {n: v for n, v in request.config.items() if trained.get(n) != v}
+    return prediction_call(
+        facts.task, changed, source, checkpoint="CHECKPOINT", output="PREDICTION"
+    )
+
+
+def _environment_table(facts: RunFacts) -> TableView:
+    found = facts.environment
+    versions = cast("Mapping[str, str]", found.get("versions") or facts.run.request.versions)
+    code = str(found.get("code_version") or facts.run.request.code_version)
+    rows = [
+        (Text("evidence.environment.code"), verbatim(code)),
+        (Text("evidence.environment.device"), _device_words(facts)),
+        (Text("evidence.environment.cores"), found.get("cores", "")),
+        (Text("evidence.environment.time"), Text("evidence.seconds", seconds=_worked_s(facts))),
+        (
+            Text("evidence.environment.packages"),
+            verbatim(", ".join(f"{name} {version}" for name, version in versions.items())),
+        ),
+        (
+            Text("evidence.card.fingerprint"),
+            Text("evidence.fingerprint", sha256=actions.data_fingerprint(facts.record)),
+        ),
+    ]
+    names = (Text("evidence.column.what"), Text("evidence.column.value"))
+    return TableView(Text("evidence.environment_table"), names, tuple(rows))
+
+
+def _worked_s(facts: RunFacts) -> float:
+    return float(facts.run.state.worked_s)
+
+
+def _some(names: Sequence[str], count: int = 6) -> str:
+    more = f", … ({len(names)})" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def config_json(facts: RunFacts) -> str:
+    """Return the full configuration as JSON."""
+    return json.dumps(dict(facts.run.request.config), indent=1, ensure_ascii=False)

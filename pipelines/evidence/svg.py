@@ -1,0 +1,538 @@
+"""Draw charts and pictures as SVG: what a report shows on paper, from the same plain-data views.
+
+Words stay words (searchable, in the reader's language, with its decimal mark), lines stay lines,
+and every series differs by colour and by dash or mark, as on the pages. Images lie inside as PNG
+with their points and scale bar drawn over them.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines import views
+from pipelines.evidence.pixels import encode_png, flatten_pane
+from pipelines.palette import DASHES, SEQUENCE, colour
+from pipelines.text import Language, format_number, render
+
+WIDTH: Final = 640
+_HEIGHT: Final = 300
+_FONT: Final = 12
+_LETTER: Final = 0.53  # mean width of a letter, in heights of the font
+_INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
+_PATTERNS: Final = {
+    "solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "12 4",
+    "longdashdot": "12 3 2 3",
+}  # fmt: skip
+_FONTS: Final = "system-ui, 'Source Sans 3', 'Helvetica Neue', Arial, sans-serif"
+_UNITS: Final = {"angstrom": "Å", "um": "µm"}
+
+
+@functools.singledispatch
+def draw(view: views.View, language: Language) -> str | None:
+    """Return a view as an SVG document, or None for one that is no picture."""
+    return None
+
+
+@draw.register
+def _(view: views.CurveView, language: Language) -> str | None:
+    curves = [c for c in view.curves if len(c.x) and np.isfinite(c.y).any()]
+    if not curves:
+        return None
+    frame = _frame_of_curves(view, curves, language)
+    parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
+    for index, curve in enumerate(curves):
+        parts.append(_curve(frame, curve, index))
+    if view.mark_x is not None and frame.x_low <= view.mark_x <= frame.x_high:
+        x = frame.x(view.mark_x)
+        parts.append(_line((x, frame.top), (x, frame.bottom), _GREY, 1.2, "2 3"))
+    names = [(render(c.name, language), *_look(i, c)) for i, c in enumerate(curves)]
+    parts.append(_legend(frame, names))
+    return frame.document(parts, view, language)
+
+
+@draw.register
+def _(view: views.BarView, language: Language) -> str | None:
+    if not view.categories or not view.series:
+        return None
+    values = np.array([np.asarray(v, float) for _, v in view.series])
+    low, high = view.y_range or _span(np.append(values[np.isfinite(values)], 0.0))
+    frame = _Frame(language, (0.0, float(len(view.categories))), (low, high), rows=len(view.series))
+    parts = [frame.axes("", render(view.y_label, language), has_x=False)]
+    for place, category in enumerate(view.categories):
+        parts.append(_bars(frame, place, values[:, place]))
+        x = frame.x(place + 0.5)
+        parts.append(_text(x, frame.bottom + 16, render(category, language), anchor="middle"))
+    names = [
+        (render(name, language), SEQUENCE[i % len(SEQUENCE)], "block")
+        for i, (name, _) in enumerate(view.series)
+    ]
+    parts.append(_legend(frame, names))
+    return frame.document(parts, view, language)
+
+
+@draw.register
+def _(view: views.HistogramView, language: Language) -> str | None:
+    if not len(view.counts):
+        return None
+    high = float(max(view.counts.max(), 1))
+    frame = _Frame(
+        language, (float(view.edges[0]), float(view.edges[-1])), (0.0, high * 1.05), height=220
+    )
+    parts = [frame.axes(render(view.x_label, language), "")]
+    for left, right, count in zip(view.edges[:-1], view.edges[1:], view.counts, strict=True):
+        x, width = frame.x(float(left)), frame.x(float(right)) - frame.x(float(left))
+        y = frame.y(float(count))
+        parts.append(_rect(x, y, max(width - 0.6, 0.4), frame.bottom - y, SEQUENCE[0]))
+    return frame.document(parts, view, language)
+
+
+@draw.register
+def _(view: views.ScatterView, language: Language) -> str | None:
+    if not len(view.points):
+        return None
+    x, y = view.points[:, 0], view.points[:, 1]
+    frame = _Frame(language, _span(x), _span(y), height=380, rows=len(view.names))
+    parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
+    for (px, py), number in zip(view.points, view.series, strict=True):
+        parts.append(_mark(frame.x(float(px)), frame.y(float(py)), int(number)))
+    names = [
+        (render(name, language), SEQUENCE[i % len(SEQUENCE)], f"mark{i}")
+        for i, name in enumerate(view.names)
+    ]
+    parts.append(_legend(frame, names))
+    return frame.document(parts, view, language)
+
+
+@draw.register
+def _(view: views.CloudView, language: Language) -> str | None:
+    """Seen along z, as on a slice: y down, x to the right."""
+    if not len(view.points):
+        return None
+    _, depth, width = view.box
+    scale = WIDTH * 0.62 / max(width, depth)
+    height = depth * scale + 26
+    left = (WIDTH - width * scale) / 2
+    parts = [_rect(left, 4, width * scale, depth * scale, "none", stroke=_RULE)]
+    for (_, y, x), size, meaning in zip(view.points, view.sizes, view.meanings, strict=True):
+        parts.append(
+            _circle(left + x * scale, 4 + y * scale, max(size * scale, 1.5), colour(meaning), 1.2)
+        )
+    parts.append(_scale_bar(left, 4 + depth * scale + 14, scale, 1.0, view.unit, language))
+    return _document(parts, height, view, language)
+
+
+@draw.register
+def _(view: views.ImageView, language: Language) -> str | None:
+    count = len(view.panes)
+    columns = min(count, 3)
+    gap = 10
+    side = (WIDTH - gap * (columns - 1)) / columns if count > 1 else WIDTH * 0.6
+    left = 0.0 if count > 1 else (WIDTH - side) / 2
+    parts, y, tallest = [], 0.0, 0.0
+    for index, pane in enumerate(view.panes):
+        if index and index % columns == 0:
+            y, tallest = y + tallest + 10, 0.0
+        x = left + (index % columns) * (side + gap)
+        drawn, height = _pane(pane, x, y, side, language)
+        parts.append(drawn)
+        tallest = max(tallest, height)
+    bottom = y + tallest
+    if view.pixel_size:
+        shape = _shape_of(view.panes[0])
+        bar = _scale_bar(left, bottom + 12, side / shape[1], view.pixel_size, view.unit, language)
+        parts.append(bar)
+        bottom += 24
+    return _document(parts, bottom + 2, view, language)
+
+
+@draw.register
+def _(view: views.GalleryView, language: Language) -> str | None:
+    if not view.pictures:
+        return None
+    columns, gap = min(len(view.pictures), 5), 10
+    side = min((WIDTH - gap * (columns - 1)) / columns, 150)
+    parts, y = [], 0.0
+    for start in range(0, len(view.pictures), columns):
+        tallest = 0.0
+        row = list(zip(view.pictures, view.captions, strict=True))[start : start + columns]
+        for index, (pixels, caption) in enumerate(row):
+            x = index * (side + gap)
+            height = side * pixels.shape[0] / pixels.shape[1]
+            parts.append(_image(np.asarray(pixels), x, y, side, height))
+            words = _clipped(render(caption, language), side, 10.5)
+            parts.append(_text(x, y + height + 13, words, size=10.5, fill=_GREY))
+            tallest = max(tallest, height)
+        y += tallest + 24
+    return _document(parts, y, view, language)
+
+
+# --- a frame with two axes --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Place values inside two axes.
+
+    Attributes:
+        language: Language of words and numbers.
+        x_range: Values at the left and the right end.
+        y_range: Values at the lower and the upper end.
+        height: Height of the whole picture without the legend's further lines.
+        rows: Entries of the legend.
+        is_log: Whether the y axis is logarithmic.
+    """
+
+    language: Language
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    height: float = _HEIGHT
+    rows: int = 1
+    is_log: bool = False
+
+    left: float = 62.0
+    right: float = WIDTH - 12.0
+
+    @property
+    def top(self) -> float:
+        """Below the legend."""
+        return 26.0 if self.rows <= 5 else 44.0
+
+    @property
+    def bottom(self) -> float:
+        """Above the words of the x axis."""
+        return self.height - 44.0
+
+    @property
+    def x_low(self) -> float:
+        """Value at the left end."""
+        return self.x_range[0]
+
+    @property
+    def x_high(self) -> float:
+        """Value at the right end."""
+        return self.x_range[1]
+
+    def x(self, value: float) -> float:
+        """Return the place of a value on the x axis."""
+        low, high = self.x_range
+        return self.left + (value - low) / (high - low) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        """Return the place of a value on the y axis."""
+        low, high = (self._scaled(v) for v in self.y_range)
+        share = (self._scaled(value) - low) / (high - low)
+        return self.bottom - min(max(share, -0.02), 1.02) * (self.bottom - self.top)
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(max(value, 1e-12)) if self.is_log else value
+
+    def axes(self, x_words: str, y_words: str, *, has_x: bool = True) -> str:
+        """Draw ticks, thin rules and the words of both axes."""
+        parts = []
+        for value in self._y_ticks():
+            y = self.y(value)
+            parts.append(_line((self.left, y), (self.right, y), _RULE, 0.8))
+            words = format_number(value, self.language)
+            parts.append(_text(self.left - 8, y + 4, words, anchor="end", fill=_GREY))
+        for value in _ticks(*self.x_range) if has_x else ():
+            x = self.x(value)
+            parts.append(_line((x, self.bottom), (x, self.bottom + 4), _GREY, 0.8))
+            words = format_number(value, self.language)
+            parts.append(_text(x, self.bottom + 18, words, anchor="middle", fill=_GREY))
+        parts.append(_line((self.left, self.bottom), (self.right, self.bottom), _INK, 1.0))
+        middle = (self.left + self.right) / 2
+        parts.append(_text(middle, self.height - 6, x_words, anchor="middle"))
+        y = (self.top + self.bottom) / 2
+        words = _text(14, y, y_words, anchor="middle")
+        parts.append(f'<g transform="rotate(-90 14 {y:.1f})">{words}</g>')
+        return "".join(parts)
+
+    def _y_ticks(self) -> list[float]:
+        if not self.is_log:
+            return _ticks(*self.y_range, count=5)
+        low, high = (math.log10(max(v, 1e-12)) for v in self.y_range)
+        return [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
+
+    def document(self, parts: Sequence[str], view: views.View, language: Language) -> str:
+        """Close the picture."""
+        return _document(parts, self.height, view, language)
+
+
+def _frame_of_curves(
+    view: views.CurveView, curves: Sequence[views.Curve], language: Language
+) -> _Frame:
+    bounds = [np.asarray(edge, float) for c in curves for edge in (c.band or ())]
+    ys = np.concatenate([np.asarray(c.y, float) for c in curves] + bounds)
+    ys = ys[np.isfinite(ys) & ((ys > 0) if view.log_y else True)]
+    xs = np.concatenate([np.asarray(c.x, float) for c in curves])
+    y_range = view.y_range or _span(ys)
+    return _Frame(language, _span(xs, margin=0.0), y_range, rows=len(curves), is_log=view.log_y)
+
+
+def _span(values: Any, margin: float = 0.06) -> tuple[float, float]:  # array of any shape
+    finite = np.asarray(values, float)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    if low == high:
+        return low - 0.5, high + 0.5
+    room = margin * (high - low)
+    return low - (room if low else 0.0), high + room
+
+
+def _ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Return round values within a range, about `count` of them."""
+    rough = (high - low) / max(count, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+# --- marks --------------------------------------------------------------------------------------
+
+
+def _look(index: int, curve: views.Curve) -> tuple[str, str]:
+    dash = "dash" if curve.is_dashed else DASHES[index % len(DASHES)]
+    return SEQUENCE[index % len(SEQUENCE)], _PATTERNS[dash] or "solid"
+
+
+def _curve(frame: _Frame, curve: views.Curve, index: int) -> str:
+    tint, pattern = _look(index, curve)
+    x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
+    parts = []
+    if curve.band is not None:
+        parts.append(_band(frame, x, curve.band, tint))
+    if len(x) == 1:
+        return "".join([*parts, _circle(frame.x(x[0]), frame.y(y[0]), 4, tint, 1, fill=tint)])
+    for has_value, run in itertools.groupby(range(len(x)), key=lambda i: bool(np.isfinite(y[i]))):
+        if has_value:
+            places = " ".join(f"{frame.x(x[i]):.1f},{frame.y(y[i]):.1f}" for i in run)
+            dash = "" if pattern == "solid" else f' stroke-dasharray="{pattern}"'
+            parts.append(
+                f'<polyline points="{places}" fill="none" stroke="{tint}" stroke-width="1.8"'
+                f' stroke-linejoin="round"{dash}/>'
+            )
+    return "".join(parts)
+
+
+def _band(frame: _Frame, x: Any, band: Any, tint: str) -> str:  # arrays of one length
+    low, high = (np.asarray(edge, float) for edge in band)
+    known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+    there = [f"{frame.x(x[i]):.1f},{frame.y(low[i]):.1f}" for i in known]
+    back = [f"{frame.x(x[i]):.1f},{frame.y(high[i]):.1f}" for i in known[::-1]]
+    return f'<polygon points="{" ".join(there + back)}" fill="{tint}" fill-opacity="0.16"/>'
+
+
+def _bars(frame: _Frame, place: int, values: Any) -> str:  # `(S,)` float
+    # few categories would make slabs of bars
+    share = min(0.72, 0.16 * len(values) * (frame.x_high - frame.x_low))
+    width, first = share / len(values), (1 - share) / 2
+    parts = []
+    for index, value in enumerate(values):
+        if not math.isfinite(value):
+            continue
+        x = frame.x(place + first + index * width)
+        across = (frame.x(1) - frame.x(0)) * width
+        y = frame.y(float(value))
+        tint = SEQUENCE[index % len(SEQUENCE)]
+        # the first series is full, the others paler with an edge: a second cue beside the colour
+        opacity = 1.0 if index == 0 else 0.35
+        parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(across - 1.5, 1):.1f}"'
+            f' height="{max(frame.bottom - y, 0):.1f}" fill="{tint}" fill-opacity="{opacity}"'
+            f' stroke="{tint}" stroke-width="1"/>'
+        )
+        words = format_number(float(value), frame.language)
+        parts.append(_text(x + across / 2, y - 4, words, size=9.5, anchor="middle", fill=_GREY))
+    return "".join(parts)
+
+
+def _mark(x: float, y: float, number: int) -> str:
+    tint = SEQUENCE[number % len(SEQUENCE)]
+    kind = number % 4
+    if kind == 0:
+        return _circle(x, y, 2.6, "none", 0, fill=tint)
+    if kind == 1:
+        return f'<path d="M{x:.1f} {y - 3.6:.1f}l3.4 6.4h-6.8z" fill="{tint}"/>'
+    if kind == 2:
+        return _rect(x - 2.5, y - 2.5, 5, 5, tint)
+    return f'<path d="M{x - 3:.1f} {y - 3:.1f}l6 6m0-6l-6 6" stroke="{tint}" stroke-width="1.6"/>'
+
+
+def _legend(frame: _Frame, names: Sequence[tuple[str, str, str]]) -> str:
+    """Draw name, colour and dash of each series above the frame, in as many lines as it takes."""
+    parts, x, y = [], frame.left, 12.0
+    for words, tint, look in names:
+        width = 34 + _LETTER * _FONT * len(words)
+        if x > frame.left and x + width > frame.right:
+            x, y = frame.left, y + 16
+        if look == "block":
+            is_first = tint == SEQUENCE[0]
+            fill = tint if is_first else f'{tint}" fill-opacity="0.35'
+            parts.append(_rect(x, y - 8, 16, 9, fill, stroke=tint))
+        elif look.startswith("mark"):
+            parts.append(_mark(x + 8, y - 4, int(look[4:])))
+        else:
+            dash = "" if look == "solid" else look
+            parts.append(_line((x, y - 4), (x + 20, y - 4), tint, 2.0, dash))
+        parts.append(_text(x + 25, y, words))
+        x += width + 14
+    return "".join(parts)
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def _pane(
+    pane: views.Pane, x: float, y: float, side: float, language: Language
+) -> tuple[str, float]:
+    """Draw one pane at a place; returns its height with its title too."""
+    height, width = _shape_of(pane)
+    scale = side / width
+    title = _clipped(render(pane.title, language), side, 11)
+    top = y + 16
+    parts = [
+        _text(x, y + 11, title, size=11),
+        _image(flatten_pane(pane), x, top, side, height * scale),
+    ]
+    shift = f'<g transform="translate({x:.2f} {top:.2f}) scale({scale:.5f})">'
+    clip = f"c{abs(hash((pane.title, x, y))) % 10**8}"
+    parts.append(
+        f'<clipPath id="{clip}"><rect width="{width}" height="{height}"/></clipPath>'
+        f'{shift}<g clip-path="url(#{clip})">'
+    )
+    for layer in pane.layers:
+        if isinstance(layer, views.PointLayer):
+            parts.append(_points(layer, 1 / scale))
+        elif isinstance(layer, views.GridLayer):
+            parts += [_path(line, 1 / scale) for line in layer.lines]
+    return "".join([*parts, "</g></g>"]), 16 + height * scale
+
+
+def _shape_of(pane: views.Pane) -> tuple[int, int]:
+    for layer in pane.layers:
+        for name in ("pixels", "mask", "labels", "values", "probability"):
+            if (array := getattr(layer, name, None)) is not None:
+                return int(array.shape[0]), int(array.shape[1])
+    return 1, 1
+
+
+def _points(layer: views.PointLayer, unit: float) -> str:
+    parts = []
+    for (row, column), radius, meaning, style in zip(
+        layer.points, layer.radii_px, layer.meanings, layer.styles, strict=True
+    ):
+        x, y, r, tint = column + 0.5, row + 0.5, max(float(radius), 2 * unit), colour(meaning)
+        if style == "cross":
+            d = r * 0.7
+            path = f"M{x - d:.2f} {y - d:.2f}l{2 * d:.2f} {2 * d:.2f}m0 {-2 * d:.2f}"
+            path += f"l{-2 * d:.2f} {2 * d:.2f}"
+            parts.append(f'<path d="{path}" stroke="{tint}" stroke-width="{1.6 * unit:.3f}"/>')
+            continue
+        dash = f' stroke-dasharray="{3 * unit:.2f} {2.4 * unit:.2f}"' if style == "dashed" else ""
+        parts.append(
+            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}" fill="none" stroke="{tint}"'
+            f' stroke-width="{1.6 * unit:.3f}"{dash}/>'
+        )
+    return "".join(parts)
+
+
+def _path(line: Any, unit: float) -> str:  # `(M, 2)` float, rows then columns
+    places = " ".join(f"{column + 0.5:.2f},{row + 0.5:.2f}" for row, column in line)
+    tint = colour("grid")
+    return (
+        f'<polyline points="{places}" fill="none" stroke="{tint}" stroke-width="{unit:.3f}"'
+        ' stroke-opacity="0.7"/>'
+    )
+
+
+def _image(pixels: Any, x: float, y: float, width: float, height: float) -> str:
+    # `(H, W)` or `(H, W, 3)` uint8
+    content = base64.b64encode(encode_png(pixels)).decode()
+    return (
+        f'<image x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"'
+        f' preserveAspectRatio="none" href="data:image/png;base64,{content}"/>'
+    )
+
+
+def _scale_bar(
+    x: float, y: float, scale: float, pixel_size: float, unit: str, language: Language
+) -> str:
+    """Draw a bar of a round length; `scale` is picture units a pixel."""
+    longest = 150 / scale * pixel_size
+    power = 10.0 ** math.floor(math.log10(longest))
+    length = max(s * power for s in (1, 2, 5) if s * power <= longest)
+    across = length / pixel_size * scale
+    words = f"{format_number(float(length), language)} {_UNITS.get(unit, unit)}"
+    return _line((x, y), (x + across, y), _INK, 3) + _text(x + across + 8, y + 4, words, size=11)
+
+
+# --- elements -----------------------------------------------------------------------------------
+
+
+def _document(parts: Sequence[str], height: float, view: views.View, language: Language) -> str:
+    words = escape(render(view.alt or view.title, language))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}"'
+        f' width="{WIDTH}" height="{height:.0f}" font-family="{_FONTS}" font-size="{_FONT}"'
+        f' role="img" aria-label="{words}"><title>{words}</title>{"".join(parts)}</svg>'
+    )
+
+
+def _text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    size: float = _FONT,
+    anchor: str = "start",
+    fill: str = _INK,
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"'
+        f' fill="{fill}">{escape(words)}</text>'
+    )
+
+
+def _line(
+    start: tuple[float, float], end: tuple[float, float], tint: str, width: float, dash: str = ""
+) -> str:
+    (x1, y1), (x2, y2) = start, end
+    pattern = f' stroke-dasharray="{dash}"' if dash else ""
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{tint}"'
+        f' stroke-width="{width}"{pattern}/>'
+    )
+
+
+def _rect(x: float, y: float, width: float, height: float, fill: str, stroke: str = "none") -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}" fill="{fill}"'
+        f' stroke="{stroke}"/>'
+    )
+
+
+def _circle(
+    x: float, y: float, radius: float, stroke: str, width: float, fill: str = "none"
+) -> str:
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{stroke}"'
+        f' stroke-width="{width}"/>'
+    )
+
+
+def _clipped(words: str, width: float, size: float) -> str:
+    most = max(4, int(width / (_LETTER * size)))
+    return words if len(words) <= most else f"{words[: most - 1]}…"
