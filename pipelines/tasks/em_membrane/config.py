@@ -127,6 +127,7 @@ class Config(ModelOptions, AugmentOptions, BaselineConfig):
     pair_share: float = option(0.5, low=0.0, high=10.0, group="loss", expert=True, only_if=_OWN)
 
     symmetries: str = option("all", choices=("none", "flips", "all"), group="prediction")
+    sizes: str = option("one", choices=("one", "four"), group="prediction")
     close_gaps: bool = option(True, group="prediction")
     tile_px: int = option(512, low=64, high=4096, unit="px", step=32, group="prediction")
     tile_overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", expert=True)
@@ -144,6 +145,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "base_channels": 48,
         "validation_sections": 1,
         "validate_every_s": 20.0,
+        "sizes": "four",
     },
 }
 

@@ -19,18 +19,12 @@ from pipelines.core.checkpoints import (
     save_checkpoint,
 )
 from pipelines.core.device import DeviceWish, choose_device
-from pipelines.core.inference import predict_images
 from pipelines.errors import CheckpointMismatchError, DataError
 from pipelines.tasks.em_membrane.baseline import BaselineConfig, score_section
 from pipelines.tasks.em_membrane.config import Config, ModelOptions
+from pipelines.tasks.em_membrane.infer import predict_probabilities
 from pipelines.tasks.em_membrane.model import build_model, count_parameters
-from pipelines.tasks.em_membrane.train import (
-    LabelledSection,
-    finish,
-    inference_of,
-    standardise,
-    train_segmentation,
-)
+from pipelines.tasks.em_membrane.train import LabelledSection, train_segmentation
 from pipelines.text import Text
 
 TASK_ID = "em_membrane"
@@ -85,19 +79,17 @@ def _scores(
     device = choose_device(cast("DeviceWish", config.device))
     model = build_model(replace(config, is_pretrained=False))
     _load(model, checkpoint)
-    found = predict_images(
+    yield from predict_probabilities(
         model.to(device).eval(),
         _Images(samples),
-        inference_of(config),
-        device=device,
+        config,
+        device,
         is_cancelled=lambda: run.stop_wish() is not None,
     )
-    for scores in found:
-        yield finish(scores[0], config)
 
 
 class _Images(Sequence[Any]):
-    """Give samples to the network as it wants them, each read when its turn comes."""
+    """Read the image of a sample when its turn comes."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._samples = samples
@@ -106,7 +98,7 @@ class _Images(Sequence[Any]):
         return len(self._samples)
 
     def __getitem__(self, index: Any) -> Any:  # one index in practice
-        return standardise(self._samples[index].image)[None]
+        return self._samples[index].image
 
 
 def _load(model: Any, checkpoint: Path) -> None:  # torch module

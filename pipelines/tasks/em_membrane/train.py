@@ -21,15 +21,13 @@ from torch import Tensor, nn
 
 from pipelines.contract import ItemStatistics
 from pipelines.core.device import Precision
-from pipelines.core.inference import Symmetries, TiledInference, predict_images
 from pipelines.core.seeding import rng_at, torch_seeded
-from pipelines.core.tiling import Tiling
 from pipelines.core.training import Batch, Outcome, Plan, Reporter, Work, fit
 from pipelines.errors import DataError
 from pipelines.tasks.em_membrane import metrics
 from pipelines.tasks.em_membrane.augment import Augmented, Section, augment
 from pipelines.tasks.em_membrane.config import Config
-from pipelines.tasks.em_membrane.gaps import close_gaps
+from pipelines.tasks.em_membrane.infer import finish, predict_sections, standardise
 from pipelines.tasks.em_membrane.loss import (
     LossName,
     cross_entropy,
@@ -162,16 +160,6 @@ def prepare(section: LabelledSection, config: Config) -> Section:
     return Section.of(np.asarray(section.image, np.float32), section.inside, weight)
 
 
-def standardise(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Bring a section to mean 0 and standard deviation 1, as the network saw it in training.
-
-    Args:
-        image: `(H, W)` grey values of any type and range.
-    """
-    values = np.asarray(image, np.float32)
-    return np.asarray((values - values.mean()) / (values.std() or 1.0), np.float32)
-
-
 def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
     """Compute the loss of a batch: that of the classes and, with that head, that of the pairs."""
     pairs = None
@@ -187,45 +175,6 @@ def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
         label_smoothing=config.label_smoothing,
     )
     return loss if pairs is None else loss + config.pair_share * pair_loss(pairs, batch["pairs"])
-
-
-def inference_of(config: Config) -> TiledInference:
-    """Say how sections are predicted: tiles, averaging, and the probability of being inside."""
-    return TiledInference(
-        tiling=Tiling((config.tile_px, config.tile_px), config.tile_overlap, config.multiple),
-        symmetries=cast(Symmetries, config.symmetries),
-        precision=cast(Precision, config.precision),
-        activation=lambda scores: inside_probability(scores)[:, None],
-    )
-
-
-def predict_sections(
-    model: nn.Module, images: Sequence[npt.NDArray[Any]], config: Config, device: torch.device
-) -> list[npt.NDArray[np.float32]]:
-    """Predict the probability of being inside a cell.
-
-    Args:
-        model: As built from `config`.
-        images: Each `(H, W)`, of any type and range.
-        config: Network, tiles and averaging.
-        device: Where to compute.
-
-    Returns:
-        For each image `(H, W)` float32 in [0, 1].
-    """
-    standard = [standardise(image)[None] for image in images]
-    found = predict_images(model, standard, inference_of(config), device=device)
-    return [finish(scores[0], config) for scores in found]
-
-
-def finish(probability: npt.NDArray[np.float32], config: Config) -> npt.NDArray[np.float32]:
-    """Do what follows the network: close gaps in the membranes, if the options ask for it.
-
-    Args:
-        probability: `(H, W)` probability of being inside a cell, as the network gives it.
-        config: Options of the prediction.
-    """
-    return close_gaps(probability) if config.close_gaps else probability
 
 
 def measure_sections(
@@ -318,11 +267,7 @@ def scoring_reserve_s(
     if not validation:
         return 0.0
     section, start = validation[0], time.monotonic()
-    next(
-        predict_images(
-            model, [standardise(section.image)[None]], inference_of(config), device=device
-        )
-    )
+    predict_sections(model, [section.image], dataclasses.replace(config, close_gaps=False), device)
     blurred = cv2.GaussianBlur(section.inside.astype(np.float32), (0, 0), 2.0)
     metrics.measure(finish(np.clip(blurred, 0, 1), config)[None], section.inside[None])
     wanted_s = 1.1 * (time.monotonic() - start) * len(validation)
