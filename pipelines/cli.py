@@ -21,14 +21,20 @@ from types import FrameType
 from typing import Any, Final
 
 from pipelines import config as configs
-from pipelines import registry
+from pipelines import registry, studies
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
 from pipelines.contract import DatasetRecord, MetricInfo, Task
-from pipelines.errors import ConfigError, DatasetNotFoundError, PipelineError
+from pipelines.errors import (
+    ConfigError,
+    DatasetNotFoundError,
+    PipelineError,
+    RunNotFoundError,
+)
 from pipelines.evidence.commands import evidence_commands
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Run, RunState, Status
 from pipelines.settings import load_settings, system_language
+from pipelines.studies import commands as study_commands
 from pipelines.terminal import ConsoleTerminal
 from pipelines.text import DEFAULT_LANGUAGE, LANGUAGES, Language, Text, verbatim
 
@@ -82,6 +88,7 @@ def commands() -> tuple[Command, ...]:
         Command("resume", Text("cli.resume"), (_RUN,), _resume),
         *evidence_commands(_work_here, _end_code),
         Command("work", Text("cli.work"), _WORK_ARGUMENTS, _work),
+        study_commands.STUDY,
     )
 
 
@@ -93,6 +100,7 @@ _TRAIN_ARGUMENTS = (
     Argument("--preset", Text("cli.arg.preset"), "quick|standard|best"),
     Argument("--time-limit", Text("cli.arg.time_limit"), "SECONDS"),
     *_SETTINGS,
+    *study_commands.TRAIN_ARGUMENTS,
     Argument("--title", Text("cli.arg.title"), "WORDS"),
     JSON,
 )
@@ -238,7 +246,10 @@ def _train(values: Values, terminal: Terminal) -> int:
     options = _Options.of(task, values)
     config = configs.parse(task.config_type, {**_preset(task, values), **options.work})
     folder = Path(values["run"])
+    is_study = study_commands.wanted(values) is not None
     record = _open_data(task, values["data"], options)
+    if is_study:
+        return _end_study(_train_study(task, record, config, values, terminal), terminal)
     new = NewRun(
         task_id=task.id,
         action="train",
@@ -258,6 +269,29 @@ def _train(values: Values, terminal: Terminal) -> int:
     report = {**_run_json(run), "checkpoint": str(run.checkpoint), "scores": scores}
     terminal.result(actions.plain_numbers(report))
     return OK
+
+
+def _train_study(
+    task: Task, record: DatasetRecord, config: Any, values: Values, terminal: Terminal
+) -> studies.Study:
+    def work_one(run: Run) -> Run:
+        return _work_here(run, terminal)
+
+    return study_commands.train(task, record, config, values, terminal, work_one)
+
+
+def _end_study(study: studies.Study, terminal: Terminal) -> int:
+    """Say which runs did not end well, and return the exit status."""
+    if study.status is Status.FINISHED:
+        return OK
+    assert isinstance(terminal, ConsoleTerminal)
+    failed = [run for run in study.runs() if run is not None and run.status is Status.FAILED]
+    for run in failed:
+        terminal.fail(run.error or Text("study.run_failed", run=str(run.folder)))
+    if failed and study.wish is None:
+        return MISTAKE
+    terminal.fail(Text("study.left_resumable", folder=str(study.folder)))
+    return INTERRUPTED
 
 
 def _preset(task: Task, values: Values) -> Mapping[str, Any]:
@@ -364,15 +398,30 @@ def _work(values: Values, terminal: Terminal) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = load_settings()
     queue = Path(values["queue"]) if "queue" in values else settings.runs / ".queue"
+    if studies.is_study(Path(values["folder"])):
+        studies.work(studies.read_study(Path(values["folder"]).resolve()), queue=queue)
+        return OK
     run = worker.work(Path(values["folder"]).resolve(), queue=queue, num_slots=settings.max_runs)
     if run.error is not None:
         terminal.say(run.error)  # the log of a failed run ends with its sentence
     return OK if run.status is not Status.FAILED else BUG
 
 
+def _study_named(name: str) -> studies.Study | None:
+    """Find the study of that name, where it is one and no run."""
+    try:
+        return studies.find_study(name)
+    except RunNotFoundError:
+        return None
+
+
 def _pause(values: Values, terminal: Terminal) -> int:
     from pipelines.jobs.engines import local
 
+    if (study := _study_named(values["run"])) is not None:
+        studies.pause(study)
+        terminal.say(Text("cli.pausing", run=study.short_id))
+        return OK
     run = store.find_run(values["run"])
     local.pause(run)
     terminal.say(Text("cli.pausing", run=run.short_id))
@@ -382,6 +431,10 @@ def _pause(values: Values, terminal: Terminal) -> int:
 def _cancel(values: Values, terminal: Terminal) -> int:
     from pipelines.jobs.engines import local
 
+    if (study := _study_named(values["run"])) is not None:
+        studies.cancel(study)
+        terminal.say(Text("cli.cancelling", run=study.short_id))
+        return OK
     run = store.find_run(values["run"])
     if values.get("force"):
         local.force_stop(run)
@@ -395,6 +448,10 @@ def _cancel(values: Values, terminal: Terminal) -> int:
 def _resume(values: Values, terminal: Terminal) -> int:
     from pipelines.jobs.engines import local
 
+    if (study := _study_named(values["run"])) is not None:
+        studies.resume(study)
+        terminal.say(Text("cli.resumed", run=study.short_id))
+        return OK
     run = local.resume(store.find_run(values["run"]))
     terminal.say(Text("cli.resumed", run=run.short_id))
     return OK

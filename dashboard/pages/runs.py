@@ -11,11 +11,13 @@ from dashboard.choices import score_words
 from dashboard.layout import draw_empty, draw_head
 from dashboard.run_panel import draw_cost, draw_run
 from dashboard.state import leave_notice
+from dashboard.study_panel import draw_studies
 from dashboard.words import say, tr
 from pipelines.errors import TaskError
 from pipelines.jobs.store import Run, delete_run, restore_run, scan_runs
 from pipelines.registry import get_task
 from pipelines.settings import load_settings
+from pipelines.studies import list_studies
 
 _DELETED = "runs.deleted"
 
@@ -30,6 +32,7 @@ def show() -> None:
     if not listing.runs:
         draw_empty("inbox", tr("runs.empty_title"), tr("runs.empty"))
         return
+    draw_studies(list_studies(load_settings()))
     by_id = {run.run_id: run for run in listing.runs}
     _draw_table(listing.runs)
     chosen = restore("open", "runs.open", list(by_id), listing.runs[0].run_id)

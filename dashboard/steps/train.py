@@ -14,8 +14,10 @@ from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.run_panel import draw_run
 from dashboard.state import set_options, watch_run, watched_run
 from dashboard.steps.panels import draw_step_panels, step_panels, task_values
+from dashboard.study_panel import Repeat, draw_repeat, draw_study, start_study
 from dashboard.words import language, say, tr
 from pipelines import config as configs
+from pipelines import studies
 from pipelines.contract import Task
 from pipelines.core.device import describe_wish
 from pipelines.jobs.engines import local
@@ -93,19 +95,29 @@ def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
         st.info(tr("train_step.no_labels"), icon=":material/label_off:")
         return
     config = configs.parse(task.config_type, values)
-    duration = format_duration(task.estimate_seconds(config, wish), language())
+    repeat = draw_repeat(task, choices.record)
+    seconds = task.estimate_seconds(config, wish) * repeat.num_runs
+    duration = format_duration(seconds, language())
+    words = tr("train_step.start", duration=duration)
+    if repeat.kind is not None:
+        words = tr("study_panel.start", n=repeat.num_runs, duration=duration)
     start = st.button(
-        tr("train_step.start", duration=duration),
+        words,
         key=f"{task.id}.train",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
     )
     if start:
-        _start(task, choices, config)
+        _start(task, choices, config, repeat)
 
 
-def _start(task: Task, choices: Choices, config: Any) -> None:
+def _start(task: Task, choices: Choices, config: Any, repeat: Repeat) -> None:
+    preset = str(st.session_state.get(f"{task.id}.preset", ""))
+    if repeat.kind is not None:
+        study = start_study(task, choices.record, config, repeat, preset)
+        watch_run(task.id, "train", study.study_id)
+        st.rerun()
     settings = load_settings()
     new = NewRun(
         task_id=task.id,
@@ -113,7 +125,7 @@ def _start(task: Task, choices: Choices, config: Any) -> None:
         config=configs.to_json(config),
         record=choices.record,
         split=task.split(choices.record, config),
-        preset=str(st.session_state.get(f"{task.id}.preset", "")),
+        preset=preset,
         seed=int(getattr(config, "seed", 0)),
     )
     run = local.launch(create_run(new, settings), settings)
@@ -122,15 +134,25 @@ def _start(task: Task, choices: Choices, config: Any) -> None:
 
 
 def _draw_followed(task: Task) -> None:
-    run_id = watched_run(task.id, "train") or _newest(task)
-    if run_id is None:
+    followed = watched_run(task.id, "train") or _newest(task)
+    if followed is None:
         words = tr("train_step.empty")
         draw_empty("model_training", tr("train_step.empty_title"), words)
         return
-    draw_run(run_id)
+    known = {study.study_id for study in studies.list_studies(load_settings(), task.id)}
+    if followed in known:
+        draw_study(followed)
+    else:
+        draw_run(followed)
 
 
 def _newest(task: Task) -> str | None:
-    """Return the newest training, so that a reload or another tab finds it."""
-    runs = [r for r in list_runs(load_settings(), task.id) if r.request.action == "train"]
-    return runs[0].run_id if runs else None
+    """Return the newest training or study, so that a reload or another tab finds it."""
+    settings = load_settings()
+    runs = [
+        (r.request.created, r.run_id)
+        for r in list_runs(settings, task.id)
+        if r.request.action == "train" and not r.request.study
+    ]
+    found = [(s.created, s.study_id) for s in studies.list_studies(settings, task.id)]
+    return max([*runs[:1], *found[:1]], default=("", None))[1]
