@@ -24,12 +24,14 @@ class Config:
     ema_decay: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
     initial_checkpoint: str = option("", group="training", expert=True)
-    folds: int = option(1, low=1, high=8, group="data")
+    networks: int = option(2, low=1, high=8, group="data")
     validation_share: float = option(0.25, low=0.0, high=0.5, group="data", step=0.05)
     validation_item: str = option("", group="data", expert=True)
 
     architecture: str = option(
-        "light", choices=("light", "monai_unet", "segresnet", "dynunet", "templates"), group="model"
+        "light",
+        choices=("light", "monai_unet", "segresnet", "dynunet", "templates", "blobs"),
+        group="model",
     )
     width: int = option(32, low=8, high=96, group="model", step=8)
 
@@ -58,7 +60,7 @@ class Config:
     contrast: float = option(0.2, low=0.0, high=0.9, group="augmentation", step=0.05)
     mixing: float = option(0.0, low=0.0, high=1.0, group="augmentation", step=0.05)
 
-    symmetries: str = option("flips", choices=("none", "flips", "all"), group="prediction")
+    symmetries: str = option("all", choices=("none", "flips", "all"), group="prediction")
     overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", step=0.05)
     window_vox: int = option(128, low=32, high=384, unit="vx", group="prediction", expert=True)
     picking: str = option("maxima", choices=("maxima", "components"), group="prediction")
@@ -79,7 +81,13 @@ class Config:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "quick": {"time_limit_s": 110.0, "width": 16, "patch_vox": 48, "batch_size": 8},
+    "quick": {
+        "time_limit_s": 110.0,
+        "width": 16,
+        "patch_vox": 48,
+        "networks": 1,
+        "symmetries": "flips",
+    },
     "standard": {"time_limit_s": 600.0},
-    "best": {"time_limit_s": 3600.0, "width": 48, "ema_decay": 0.999, "symmetries": "all"},
+    "best": {"time_limit_s": 3600.0, "networks": 4},
 }

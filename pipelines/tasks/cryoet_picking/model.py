@@ -113,7 +113,7 @@ def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes
         raise ConfigError(Text("cryoet.no_monai", name=name)) from error
     if name == "monai_unet":
         channels = tuple(max(8, width // 2) * 2**i for i in range(4))
-        return FullResolution(nets.UNet(3, 1, outputs, channels, (2, 2, 2)), 8)
+        return FullResolution(nets.UNet(3, 1, outputs, channels, (2, 2, 2), num_res_units=2), 8)
     if name == "segresnet":
         return FullResolution(
             nets.SegResNet(3, max(8, width // 2), 1, outputs, blocks_down=(1, 2, 2)), 8

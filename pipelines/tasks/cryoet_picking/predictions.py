@@ -71,7 +71,8 @@ def predict_samples(
         require_volume(sample)
         geometry: Geometry = sample.meta["geometry"]
         volume = normalised(sample.image)
-        scores = score(volume, held_out[sample.item_id] if is_cross_fitted else None)
+        only = held_out[sample.item_id] if is_cross_fitted else None
+        scores = score(volume, geometry.spacing_angstrom, only)
         del volume
         if run.stop_wish() is not None:
             return
@@ -82,28 +83,40 @@ def predict_samples(
 
 def _scorer(
     folders: Sequence[Path], cards: Sequence[Any], config: Config, device: Any, run: RunReporter
-) -> Any:  # function from (Z, Y, X) float16 and a network's number to (K, Z', Y', X') float32
-    from pipelines.core.checkpoints import load_weights
-    from pipelines.tasks.cryoet_picking.baseline import match_templates
+) -> Any:  # function from (Z, Y, X) float16, spacing, network or None to (K, Z', Y', X') float32
+    from pipelines.tasks.cryoet_picking.baseline import BASELINES
     from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
     from pipelines.tasks.cryoet_picking.model import load_networks
 
-    if cards[0].architecture["name"] == "templates":
-        templates = load_weights(folders[0])["templates"].numpy()
-        return lambda volume, _: match_templates(volume, templates)
+    if cards[0].architecture["name"] in BASELINES:
+        return _baseline(folders[0], cards[0])
     networks = [
         make_ready(model, device, is_heat=card.architecture["target"] == "gaussian")
         for folder, card in zip(folders, cards, strict=True)
         for model in load_networks(folder)
     ]
 
-    def score(volume: NDArray[np.float16], only: int | None) -> NDArray[np.float32]:
+    def score(
+        volume: NDArray[np.float16], _spacing_angstrom: float, only: int | None
+    ) -> NDArray[np.float32]:
         asked = networks if only is None else [networks[only]]
         return predict_scores(
             asked, volume, config, is_cancelled=lambda: run.stop_wish() is not None
         )
 
     return score
+
+
+def _baseline(folder: Path, card: Any) -> Any:  # function as `_scorer` returns
+    from pipelines.core.checkpoints import load_weights
+    from pipelines.tasks.cryoet_picking.baseline import match_blobs, match_templates
+
+    name = card.architecture["name"]
+    learned = load_weights(folder)[name].numpy()
+    particles = kinds_of.from_json(str(card.extra.get("particles", "")))
+    if name == "templates":
+        return lambda volume, _spacing, _only: match_templates(volume, learned)
+    return lambda volume, spacing, _only: match_blobs(volume, learned, particles, spacing)
 
 
 def held_out_by(card: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pipelines.contract import DatasetRecord, SplitManifest
 from pipelines.datasets.splits import given_split, group_split
 from pipelines.errors import ConfigError
+from pipelines.tasks.cryoet_picking.baseline import BASELINES
 from pipelines.text import Text
 
 # Key of a card's extra: tomogram to the number of the network that was trained without it.
@@ -18,6 +19,8 @@ _STEP_SECONDS = {"cpu": 0.5, "cuda": 0.06, "mps": 0.3}
 
 def split_tomograms(record: DatasetRecord, config: Any) -> SplitManifest:
     """Keep tomograms whole; the named one validates, else a share drawn by the seed.
+
+    Several networks need none: each is validated on what it is trained without.
 
     Raises:
         ConfigError: The named tomogram is not among the labelled ones.
@@ -31,28 +34,36 @@ def split_tomograms(record: DatasetRecord, config: Any) -> SplitManifest:
             )
         train = [i for i in labelled if i not in wanted]
         return given_split(record, {"train": train, "validation": wanted})
-    if len(labelled) < 2 or config.validation_share == 0:
+    is_cross_fitted = config.networks > 1 and config.architecture not in BASELINES
+    if len(labelled) < 2 or config.validation_share == 0 or is_cross_fitted:
         return given_split(record, {"train": labelled, "validation": []})
     return group_split(record, config.validation_share, config.seed)
 
 
-def assign_folds(groups: Sequence[str], count: int) -> list[int]:
-    """Deal groups out to folds in turn, so that each network leaves out as many of them.
+def assign_folds(groups: Sequence[str], networks: int) -> list[int]:
+    """Say which network is trained without which tomogram; a group stays together.
+
+    A network leaves out a quarter of the groups, at least one. So two networks see most of the
+    tomograms twice, and leave out what is enough to choose thresholds on.
 
     Args:
-        groups: Group of each tomogram; one is never split.
-        count: Folds wanted; there are no more than groups.
+        groups: Group of each tomogram.
+        networks: How many are trained.
 
     Returns:
-        Number of the fold of each tomogram; all 0 where there is one fold only.
+        Number of the network that is trained without each tomogram; -1 where all see it, as they do
+        where there is one network or one group only.
 
     Example:
         >>> assign_folds(["a", "b", "c", "a"], 2)
-        [0, 1, 0, 0]
+        [0, 1, -1, 0]
     """
     order = list(dict.fromkeys(groups))
-    folds = max(1, min(count, len(order)))
-    return [order.index(g) % folds for g in groups]
+    if networks < 2 or len(order) < 2:
+        return [-1] * len(groups)
+    folds = min(len(order), max(networks, 4))
+    numbers = [order.index(g) % folds for g in groups]
+    return [n if n < networks else -1 for n in numbers]
 
 
 def estimate_seconds(config: Any, device: str) -> float:

@@ -26,7 +26,12 @@ from pipelines.core.device import DeviceWish, Precision, choose_device
 from pipelines.core.training import Batch, Outcome, Plan, Work, fit
 from pipelines.errors import CheckpointMismatchError, DataFormatError
 from pipelines.tasks.cryoet_picking import metrics
-from pipelines.tasks.cryoet_picking.baseline import STRIDE, learn_templates
+from pipelines.tasks.cryoet_picking.baseline import (
+    BASELINES,
+    STRIDE,
+    learn_blobs,
+    learn_templates,
+)
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.data import Truth, require_volume
 from pipelines.tasks.cryoet_picking.infer import make_ready, pick, predict_scores
@@ -49,6 +54,7 @@ from pipelines.text import Text
 STATE_FILE = "training_state.safetensors"
 _VALIDATE_EVERY_S = 60.0
 _CPU_THREADS_FOR_PATCHES = 2
+_SECONDS_A_NETWORK = 240.0
 
 
 def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
@@ -70,21 +76,25 @@ def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
     if not tomograms or not any(len(t.kind_index) for t in tomograms):
         raise DataFormatError(Text("cryoet.nothing_to_train"))
     particles = particles_of(data.train)
-    if config.architecture == "templates":
+    if config.architecture in BASELINES:
         return _learn_baseline(tomograms, particles, config, run)
     work = _Training(particles, config, device, run)
-    held_out = assign_folds([s.group for s in labelled], 1 if data.validation else config.folds)
-    if max(held_out, default=0) == 0:
-        parts = [(tomograms, data.validation)]
-    else:
-        parts = [_part(tomograms, labelled, held_out, k) for k in range(max(held_out) + 1)]
+    count = 1 if data.validation else _affordable(config)
+    folds = assign_folds([s.group for s in labelled], count)
+    parts = [_part(tomograms, labelled, folds, k) for k in range(count) if k in folds]
+    if not parts:
+        parts = [(tomograms, list(data.validation))]
     outcomes = work.train_all(parts, loaded_s=time.monotonic() - started)
-    seen_by_others = {
-        s.item_id: fold
-        for s, fold in zip(labelled, held_out, strict=True)
-        if len(parts) > 1 and fold < len(outcomes)
-    }
-    return work.save(outcomes, seen_by_others)
+    pairs = zip(labelled, folds, strict=True)
+    return work.save(outcomes, {s.item_id: k for s, k in pairs if 0 <= k < len(outcomes)})
+
+
+def _affordable(config: Config) -> int:
+    """Return how many networks the time is enough for: two half trained are worse than one fewer.
+
+    Two remain where several are wanted, since thresholds are chosen on what a network did not see.
+    """
+    return min(config.networks, max(2, int(config.time_limit_s / _SECONDS_A_NETWORK)))
 
 
 def _part(
@@ -220,20 +230,22 @@ def _learn_baseline(
     config: Config,
     run: RunReporter,
 ) -> Path:
-    """Average the particles: the baseline has nothing else to learn."""
+    """Average particles, or what blobs answer at them: a baseline has nothing else to learn."""
     started = time.monotonic()
-    templates = torch.from_numpy(learn_templates(tomograms, particles))
+    name = config.architecture
+    learn = learn_templates if name == "templates" else learn_blobs
+    learned = torch.from_numpy(learn(tomograms, particles))
     card = CheckpointCard(
         task_id="cryoet_picking",
-        architecture={"name": "templates", "target": "gaussian", "stride": STRIDE},
+        architecture={"name": name, "target": "gaussian", "stride": STRIDE},
         config=to_json(config),
         seed=config.seed,
-        num_parameters=templates.numel(),
+        num_parameters=learned.numel(),
         device="cpu",
         seconds=time.monotonic() - started,
         extra={"particles": kinds_json(particles)},
     )
-    return save_checkpoint(run.folder / RUN_SUBFOLDER, {"templates": templates}, card)
+    return save_checkpoint(run.folder / RUN_SUBFOLDER, {name: learned}, card)
 
 
 def particles_of(samples: Sequence[Sample]) -> tuple[Particle, ...]:

@@ -167,8 +167,9 @@ def test_evaluation_uses_the_thresholds_that_the_prediction_was_written_with(pre
     assert set(scores.operating_point.thresholds.values()) == {0.3}
 
 
-def test_templates_are_a_checkpoint_like_any_other(tree, tmp_path):
-    config = dataclasses.replace(QUICK, architecture="templates")
+@pytest.mark.parametrize("name", ["templates", "blobs"])
+def test_a_baseline_is_a_checkpoint_like_any_other(tree, tmp_path, name):
+    config = dataclasses.replace(QUICK, architecture=name)
     samples = TASK.open_dataset(record_of(tree))
     folder = TASK.train(TrainingData(samples, ()), config, Reporter(tmp_path))
     made = next(iter(TASK.predict(folder, samples[:1], config, Reporter(tmp_path))))
@@ -264,7 +265,7 @@ def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path)
     from pipelines.core.checkpoints import load_card
     from pipelines.tasks.cryoet_picking.model import load_networks
 
-    config = dataclasses.replace(QUICK, folds=3)  # two tomograms give two
+    config = dataclasses.replace(QUICK, networks=2)
     samples = TASK.open_dataset(record_of(tree))
     run = Reporter(tmp_path)
     folder = TASK.train(TrainingData(samples, ()), config, run)
@@ -288,7 +289,7 @@ def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path)
 def test_cross_fit_is_scored_and_freezes_thresholds(tree, tmp_path, capsys):
     words = ["train", TASK.id, "--data", str(tree), "--run", str(tmp_path / "run"), "--json"]
     sets = {"max_steps": 1, "width": 8, "patch_vox": 32, "batch_size": 1, "device": "cpu",
-            "symmetries": "none", "window_vox": 64, "folds": 2, "validation_share": 0}  # fmt: skip
+            "symmetries": "none", "window_vox": 64, "networks": 2}  # fmt: skip
     for name, value in sets.items():
         words += ["--set", f"{name}={value}"]
     assert cli.main(words) == 0
