@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pipelines import config as configs
 from pipelines import datasets, registry
+from pipelines.compare.figures import measure_figures
 from pipelines.contract import (
     PARTS,
     DatasetRecord,
@@ -30,7 +31,7 @@ from pipelines.contract import (
 )
 from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, load_card, update_card
 from pipelines.core.files import disk_errors, write_json
-from pipelines.core.intervals import Unit, bootstrap, choose_unit
+from pipelines.core.intervals import Unit
 from pipelines.errors import (
     CheckpointError,
     CheckpointMismatchError,
@@ -79,7 +80,8 @@ class PartScores:
         item_ids: Items that they are of.
         metrics: Metric to value; NaN where it is not defined.
         intervals: Metric to the bounds of its 95 % interval; empty where none can be given.
-        interval_unit: What was resampled for them: "group", "item", or "" without intervals.
+        interval_unit: What was resampled for them: "group", "item", "block" of neighbouring items,
+            or "" without intervals.
     """
 
     item_ids: tuple[str, ...]
@@ -380,16 +382,8 @@ def _choose_point(
 
 
 def _score(task: Task, rows: ItemStatistics, point: OperatingPoint) -> PartScores:
-    metrics = {name: float(value) for name, value in task.reduce(rows, point).items()}
-    groups, items = rows.columns["group"], rows.columns["item_id"]
-    unit = choose_unit(groups, items)
-    if not unit:
-        return PartScores(rows.item_ids(), metrics, {})
-    intervals = bootstrap(
-        groups if unit == "group" else items,
-        lambda drawn: task.reduce(rows.take(drawn), point),
-    )
-    return PartScores(rows.item_ids(), metrics, intervals, unit)
+    found = measure_figures(task, rows, point)
+    return PartScores(found.items.item_ids, found.values, found.intervals, found.items.units.kind)
 
 
 def _write_scores(folder: Path, rows: ItemStatistics, scores: Scores) -> None:

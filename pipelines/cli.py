@@ -83,6 +83,7 @@ def commands() -> tuple[Command, ...]:
         Command("predict", Text("cli.predict"), _PREDICT_ARGUMENTS, _predict),
         Command("evaluate", Text("cli.evaluate"), _EVALUATE_ARGUMENTS, _evaluate),
         Command("runs", Text("cli.runs"), (JSON,), _runs),
+        Command("compare", Text("compare.command"), _COMPARE_ARGUMENTS, _compare),
         Command("pause", Text("cli.pause"), (_RUN,), _pause),
         Command("cancel", Text("cli.cancel"), (_RUN, _FORCE), _cancel),
         Command("resume", Text("cli.resume"), (_RUN,), _resume),
@@ -116,6 +117,10 @@ _EVALUATE_ARGUMENTS = (
     _TASK,
     Argument("--prediction", Text("cli.arg.prediction"), "DIR", is_required=True),
     Argument("--truth", Text("cli.arg.truth"), "PATH", is_required=True),
+    JSON,
+)
+_COMPARE_ARGUMENTS = (
+    Argument("run", Text("compare.arg_run"), is_required=True, is_repeated=True),
     JSON,
 )
 _WORK_ARGUMENTS = (
@@ -384,6 +389,12 @@ def _evaluate(values: Values, terminal: Terminal) -> int:
     result |= {"items": list(part.item_ids)}
     terminal.result(actions.plain_numbers(result))
     return OK
+
+
+def _compare(values: Values, terminal: Terminal) -> int:
+    from pipelines.compare.command import run_command
+
+    return run_command(values, terminal)
 
 
 def _figure(value: float, interval: Sequence[float] | None) -> Text:

@@ -45,7 +45,8 @@ class Argument:
         help: One sentence.
         value: What stands behind an option in the help ("PATH"); "" makes it a switch.
         is_required: Whether it must be given.
-        is_repeated: Whether it may be given several times; its value is then a list.
+        is_repeated: Whether it may be given several times; its value is then a list. Of positional
+            arguments only the last one may.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Argument:
     @property
     def usage(self) -> str:
         """How it is written in a usage line."""
+        if not self.is_option and self.is_repeated:
+            return f"{self.name.upper()} [{self.name.upper()} ...]"
         if not self.is_option:
             return self.name.upper() if self.is_required else f"[{self.name.upper()}]"
         words = f"{self.name} {self.value}" if self.value else self.name
@@ -119,7 +122,10 @@ def parse(command: Command, words: Sequence[str]) -> dict[str, Any]:
         if not word.startswith("--"):
             if not positional:
                 raise _usage("cli.unexpected", command, word=word)
-            values[positional.pop(0).key] = word
+            if positional[0].is_repeated:
+                values.setdefault(positional[0].key, []).append(word)
+            else:
+                values[positional.pop(0).key] = word
             continue
         name, has_value, value = word.partition("=")
         if name not in options:

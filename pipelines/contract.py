@@ -570,6 +570,10 @@ class Task(ABC):
         """One or two sentences on what it does and for whom."""
         return Text(f"{self.texts}.summary")
 
+    def items_text(self, count: int) -> Text:
+        """Say how many items, in the word that the field has for them ("190 cells")."""
+        return Text(f"{self.texts}_items.count", n=count)
+
     @property
     def main_metric(self) -> MetricInfo:
         """The metric that is shown first."""
@@ -698,6 +702,13 @@ class Task(ABC):
 
     def ranking(self, rows: ItemStatistics) -> Ranking | None:
         """Return what the metric whose test is "delong" ranks, or None without such a metric."""
+        return None
+
+    def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]] | None:
+        """Return numbers of each item that follow from its truth alone, or None where rows lack it.
+
+        Two runs with other numbers for an item were scored against other labels.
+        """
         return None
 
     def average_rows(self, rows: Sequence[ItemStatistics]) -> ItemStatistics | None:

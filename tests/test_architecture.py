@@ -76,6 +76,7 @@ PRODUCT = {
         "pipelines.text",
     ),
     "pipelines.actions": (
+        "pipelines.compare.figures",
         "pipelines.config",
         "pipelines.contract",
         "pipelines.core.checkpoints",
@@ -86,6 +87,33 @@ PRODUCT = {
         "pipelines.evidence.keep",
         "pipelines.jobs.store",
         "pipelines.registry",
+        "pipelines.text",
+    ),
+    "pipelines.compare": (
+        "pipelines.actions",
+        "pipelines.commands",
+        "pipelines.contract",
+        "pipelines.core.checkpoints",
+        "pipelines.core.files",
+        "pipelines.core.intervals",
+        "pipelines.core.metrics",
+        "pipelines.core.paired",
+        "pipelines.core.ranking",
+        "pipelines.core.resampling",
+        "pipelines.datasets",
+        "pipelines.errors",
+        "pipelines.jobs.store",
+        "pipelines.registry",
+        "pipelines.settings",
+        "pipelines.text",
+        "pipelines.views",
+    ),
+    # what a run's own scores are made with
+    "pipelines.compare.figures": (
+        "pipelines.contract",
+        "pipelines.core.intervals",
+        "pipelines.core.metrics",
+        "pipelines.core.resampling",
         "pipelines.text",
     ),
     "pipelines.jobs": (
@@ -125,6 +153,7 @@ PRODUCT = {
     "pipelines.cli": (
         "pipelines.actions",
         "pipelines.commands",
+        "pipelines.compare",
         "pipelines.config",
         "pipelines.contract",
         "pipelines.core.checkpoints",
@@ -150,6 +179,7 @@ PRODUCT = {
     ),
     "dashboard": (
         "pipelines.actions",
+        "pipelines.compare",
         "pipelines.config",
         "pipelines.contract",
         "pipelines.core.checkpoints",  # lists them and reads cards; weights need torch, cards not
@@ -186,6 +216,7 @@ LIGHT = {
     "pipelines.palette": (),
     "pipelines.datasets": ("numpy",),
     "pipelines.actions": (),
+    "pipelines.compare": ("numpy",),
     "pipelines.studies": ("filelock", "numpy"),
     "pipelines.cli": (),
     "dashboard": ("numpy", "pandas", "plotly", "pydeck", "streamlit"),

@@ -34,7 +34,8 @@ add_catalogue_folder(DASHBOARD / "locale")
 
 SAME_IN_BOTH = {
     # names of networks, measures, methods and particles
-    "AUC", "Adam", "AdamW", "ConvNeXt atto", "Dice", "DynUNet", "EfficientNet-B0", "HDBSCAN",
+    "AUC", "Adam", "AdamW", "ConvNeXt atto", "DeLong", "Dice", "DynUNet", "EfficientNet-B0",
+    "HDBSCAN", "McNemar",
     "ResNet-18", "ResNet-50", "SGD", "SegResNet", "Tversky", "U-Net", "V_Info", "V_Rand",
     "ViT tiny", "t-SNE",
     "efficientnet-b0", "efficientnet-b3", "mit_b0", "mobilenet_v2", "resnet18", "resnet34",

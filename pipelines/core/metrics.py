@@ -8,20 +8,16 @@ function asks for it or says NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.core.intervals import Unit
+from pipelines.core.intervals import Units
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
 Floats = npt.NDArray[np.float64]
 Counts = float | Floats
-
-FEW_GROUPS: Final = 10
-"""Below this many groups a percentile interval is known to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +121,23 @@ def safe_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, *, undefine
     return np.asarray(np.where(is_defined, ratio, undefined), np.float64)
 
 
-def explain_interval(unit: Unit, groups: npt.NDArray[Any], items: npt.NDArray[Any]) -> Text:
+def explain_interval(units: Units, num_groups: int, num_items: int) -> Text:
     """Say what an interval holds for, and when it must be taken with care.
 
     Args:
-        unit: What was resampled, from `intervals.choose_unit`.
-        groups: `(R,)` group of each row.
-        items: `(R,)` item of each row.
+        units: What was resampled, from `intervals.choose_units`.
+        num_groups: Groups of the scored items.
+        num_items: Scored items.
 
     Returns:
         One sentence for the line under the figure.
     """
-    num_groups, num_items = len(np.unique(groups)), len(np.unique(items))
-    if not unit:
+    if not units.kind:
         return Text("metrics.interval.none", n=num_items)
-    if unit == "item":
-        return Text("metrics.interval.items", n=num_items, groups=num_groups)
-    few = num_groups < FEW_GROUPS
-    return Text("metrics.interval.few_groups" if few else "metrics.interval.groups", n=num_groups)
+    if units.kind == "block":
+        return Text("metrics.interval.blocks", n=units.count, groups=num_groups)
+    if units.kind == "item":
+        is_known = num_groups == num_items
+        return Text(f"metrics.interval.{'items' if is_known else 'items_of_few'}", n=num_items)
+    name = "groups" if units.are_many else "few_groups"
+    return Text(f"metrics.interval.{name}", n=num_groups)

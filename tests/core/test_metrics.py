@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from pipelines.core import metrics
+from pipelines.core.intervals import Units
 from pipelines.core.metrics import Confusion, count_confusion, safe_ratio
 from pipelines.errors import DataFormatError
 from pipelines.text import LANGUAGES, render
@@ -80,14 +81,17 @@ def test_masks_of_different_shapes_are_refused() -> None:
         count_confusion(np.zeros(2, bool), np.zeros(3, bool))
 
 
-@pytest.mark.parametrize(("unit", "groups", "expected"), [
-    ("", ["a", "a", "a"], "metrics.interval.none"),
-    ("item", ["a", "a", "a"], "metrics.interval.items"),
-    ("group", ["a", "b", "c"], "metrics.interval.few_groups"),
-    ("group", [str(i) for i in range(12)], "metrics.interval.groups"),
+@pytest.mark.parametrize(("kind", "count", "groups", "items", "expected", "shown"), [
+    ("", 0, 1, 3, "none", 3),
+    ("item", 50, 50, 50, "items", 50),
+    ("item", 4, 1, 4, "items_of_few", 4),
+    ("block", 10, 1, 30, "blocks", 10),
+    ("group", 12, 12, 90, "few_groups", 12),
+    ("group", 30, 30, 90, "groups", 30),
 ])  # fmt: skip
-def test_an_interval_says_what_it_holds_for(unit, groups, expected) -> None:
-    text = metrics.explain_interval(unit, np.array(groups), np.arange(len(groups)))
-    assert text.id == expected
+def test_an_interval_says_what_it_holds_for(kind, count, groups, items, expected, shown) -> None:
+    units = Units(kind, np.zeros(items, int), count)
+    text = metrics.explain_interval(units, groups, items)
+    assert text.id == f"metrics.interval.{expected}"
     for language in LANGUAGES:
-        assert str(len(groups)) in render(text, language)
+        assert str(shown) in render(text, language)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import ItemStatistics
 from pipelines.core import intervals
+from pipelines.core.ranking import area_under_roc, placements
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -131,26 +132,6 @@ def matrix_scores(matrix: Ints) -> dict[str, float]:
         "sensitivity": _ratio(right[1], of_truth[1]) if is_binary else math.nan,
         "specificity": _ratio(right[0], of_truth[0]) if is_binary else math.nan,
     }
-
-
-def area_under_roc(is_positive: NDArray[np.bool_], scores: Floats) -> float:
-    """Return the share of (positive, negative) pairs in the right order, ties counted as half.
-
-    NaN when one of the two is missing.
-    """
-    num_positive = int(is_positive.sum())
-    num_negative = len(is_positive) - num_positive
-    if not num_positive or not num_negative:
-        return math.nan
-    rank_sum = float(mid_ranks(scores)[is_positive].sum())
-    return (rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative)
-
-
-def mid_ranks(scores: Floats) -> Floats:
-    """Return ranks from 1 on; equal scores share the middle of their ranks."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
 def multiclass_auc(truth: Ints, probabilities: Floats) -> float:
@@ -325,17 +306,13 @@ def delong(is_positive: NDArray[np.bool_], scores: Floats) -> Estimate:
     """Return the area under the ROC curve with DeLong's interval for independent items.
 
     The variance follows from the placements of each positive among the negatives and of each
-    negative among the positives (DeLong, DeLong and Clarke-Pearson 1988), computed from ranks as
-    Sun and Xu showed in 2014.
+    negative among the positives; see `pipelines.core.ranking`.
     """
-    positive, negative = scores[is_positive], scores[~is_positive]
-    m, n = len(positive), len(negative)
+    m, n = int(is_positive.sum()), int((~is_positive).sum())
     area = area_under_roc(is_positive, scores)
     if m < 2 or n < 2:
         return Estimate(area, math.nan, math.nan)
-    ranks = mid_ranks(np.concatenate([positive, negative]))
-    placed_positive = (ranks[:m] - mid_ranks(positive)) / n
-    placed_negative = 1 - (ranks[m:] - mid_ranks(negative)) / m
+    placed_positive, placed_negative = placements(is_positive, scores)
     variance = placed_positive.var(ddof=1) / m + placed_negative.var(ddof=1) / n
     margin = 1.959964 * math.sqrt(variance)
     return Estimate(area, max(0.0, area - margin), min(1.0, area + margin))

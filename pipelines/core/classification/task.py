@@ -16,11 +16,13 @@ from pipelines.contract import (
     DatasetRecord,
     Inspection,
     ItemStatistics,
+    ItemSums,
     MetricInfo,
     OperatingPoint,
     Panel,
     Part,
     Prediction,
+    Ranking,
     RunReporter,
     Sample,
     SplitManifest,
@@ -28,7 +30,7 @@ from pipelines.contract import (
     TrainingData,
     Truth,
 )
-from pipelines.core.classification import files, leakage, splits, statistics
+from pipelines.core.classification import files, leakage, splits, statistics, sums
 from pipelines.core.classification.config import PRESETS, ClassificationConfig
 from pipelines.core.classification.images import LazyPicture, Source, stem_of
 from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
     from pipelines.core.classification.marks import LabelMarks
 
 METRICS = (
-    MetricInfo("auc", True, 0.0, 1.0, is_main=True, texts="classes_metrics"),
-    MetricInfo("accuracy", True, 0.0, 1.0, texts="classes_metrics"),
+    MetricInfo("auc", True, 0.0, 1.0, is_main=True, texts="classes_metrics", test="delong"),
+    MetricInfo("accuracy", True, 0.0, 1.0, texts="classes_metrics", test="mcnemar"),
     MetricInfo("balanced_accuracy", True, 0.0, 1.0, texts="classes_metrics"),
     MetricInfo("weighted_f1", True, 0.0, 1.0, texts="classes_metrics"),
     MetricInfo("sensitivity", True, 0.0, 1.0, texts="classes_metrics"),
@@ -298,6 +300,23 @@ class ImageClassification(Task):
     def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
         """Compute every figure at a threshold."""
         return statistics.score_rows(rows, operating_point.threshold)
+
+    def item_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums:
+        """Return the cells of the confusion matrix and the bins of the calibration."""
+        return sums.sums_of_rows(rows, operating_point.threshold)
+
+    def ranking(self, rows: ItemStatistics) -> Ranking:
+        """Return the classes against their probabilities."""
+        return sums.ranking_of_rows(rows)
+
+    def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
+        """Return the class of each item."""
+        classes = ((float(label),) for label in rows.columns[statistics.TRUTH].tolist())
+        return dict(zip(rows.columns["item_id"].tolist(), classes, strict=True))
+
+    def average_rows(self, rows: Sequence[ItemStatistics]) -> ItemStatistics:
+        """Average the probabilities of several models."""
+        return sums.average_rows(rows)
 
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
         """List the thresholds that a slider offers."""

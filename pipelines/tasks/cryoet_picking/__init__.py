@@ -169,6 +169,12 @@ class CryoetPicking(Task):
 
         return sums_of_rows(rows, operating_point)
 
+    def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
+        """Return the number of true picks of each kind in each tomogram."""
+        from pipelines.tasks.cryoet_picking.sums import references_of_rows
+
+        return references_of_rows(rows)
+
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
         """List the thresholds of every kind."""
         from pipelines.tasks.cryoet_picking import metrics

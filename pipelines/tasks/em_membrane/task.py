@@ -14,6 +14,7 @@ from pipelines.contract import (
     DatasetRecord,
     Inspection,
     ItemStatistics,
+    ItemSums,
     MetricInfo,
     OperatingPoint,
     Panel,
@@ -115,6 +116,18 @@ class EmMembrane(Task):
     def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
         """Compute the figures of a stack, or of any of its sections."""
         return metrics.score(rows, operating_point.threshold)
+
+    def item_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums:
+        """Return the parts of each section that add up to the figures of a stack."""
+        from pipelines.tasks.em_membrane.sums import sums_of_rows
+
+        return sums_of_rows(rows, operating_point.threshold)
+
+    def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
+        """Return the pixels of cells and the sum of their squared sizes in each section."""
+        names = rows.columns["item_id"].tolist()
+        numbers = zip(rows.columns["n"].tolist(), rows.columns["squares_true"].tolist(), strict=True)
+        return dict(zip(names, numbers, strict=True))
 
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
         """List the thresholds on the probability of being inside."""

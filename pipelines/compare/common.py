@@ -1,0 +1,191 @@
+"""Items that all models of a comparison were scored on, and what is unequal about the models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.compare.entries import HONEST, Entry
+from pipelines.compare.figures import ScoredItems
+from pipelines.contract import Array, ItemStatistics, Task
+from pipelines.core import intervals
+from pipelines.errors import DataFormatError
+from pipelines.text import Text, verbatim
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """Say in what the models of a comparison are not equal.
+
+    Attributes:
+        name: What differs.
+        values: What it is for each model, in the order of the entries.
+        help: Why it matters, and what to do.
+    """
+
+    name: Text
+    values: tuple[Text, ...]
+    help: Text
+
+
+@dataclass(frozen=True)
+class Common:
+    """Hold the items that are compared.
+
+    Attributes:
+        items: They, and what is resampled among them.
+        rows: Rows of each entry, all in the same order of items.
+        inequalities: What is not equal about the entries.
+        num_relabelled: Shared items that were left out because their labels differ.
+        is_held_out_only: Whether thresholds may have been chosen on these very items.
+        key: Fingerprint of the items.
+    """
+
+    items: ScoredItems
+    rows: tuple[ItemStatistics, ...]
+    inequalities: tuple[Inequality, ...]
+    num_relabelled: int
+    is_held_out_only: bool
+    key: str
+
+
+def find_common(task: Task, entries: Sequence[Entry]) -> Common:
+    """Restrict entries to the items that all of them were honestly scored on.
+
+    Test items count; where the entries share none, items that were held out for validation do.
+    Items of a training part never do, and items whose labels differ between entries are left out.
+
+    Raises:
+        DataFormatError: They share no such item.
+    """
+    shared = shared_items([entry.items_of(HONEST) for entry in entries])
+    is_held_out_only = not shared
+    shared = shared or shared_items([entry.held_out for entry in entries])
+    relabelled = _relabelled(task, entries, shared)
+    kept = [item for item in shared if item not in relabelled]
+    if not kept:
+        raise DataFormatError(_no_common(entries, len(relabelled)))
+    rows = tuple(align_rows(entry.rows, kept) for entry in entries)
+    return Common(
+        items=_scored_items(rows[0], kept),
+        rows=rows,
+        inequalities=_inequalities(entries, kept, len(relabelled), len(shared)),
+        num_relabelled=len(relabelled),
+        is_held_out_only=is_held_out_only,
+        key=hashlib.sha256("\n".join(kept).encode()).hexdigest(),
+    )
+
+
+def shared_items(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Return the items that stand in all lists, in the order of the first."""
+    first, *others = lists
+    for other in others:
+        if other != first:
+            known = set(other)
+            first = [item for item in first if item in known]
+    return list(first)
+
+
+def _relabelled(task: Task, entries: Sequence[Entry], shared: Sequence[str]) -> set[str]:
+    """Find shared items whose truth is not the same for all entries."""
+    truths = [task.truths(entry.rows) for entry in entries]
+    first = truths[0]
+    if first is None:
+        return set()
+    found: set[str] = set()
+    for other in truths[1:]:
+        if other is not None and other != first:
+            found |= {item for item in shared if first[item] != other[item]}
+    return found
+
+
+def align_rows(rows: ItemStatistics, wanted: Sequence[str]) -> ItemStatistics:
+    """Bring rows into the order of the wanted items and leave the others out."""
+    names = rows.columns["item_id"].tolist()
+    if names == list(wanted):
+        return rows
+    places = {item: place for place, item in enumerate(wanted)}
+    place = np.fromiter((places.get(name, -1) for name in names), np.intp, len(names))
+    order = np.argsort(place, kind="stable")
+    return rows.take(order[np.searchsorted(place[order], 0) :])
+
+
+def _scored_items(rows: ItemStatistics, names: Sequence[str]) -> ScoredItems:
+    """Take the groups of the first entry: all entries are resampled by the same units."""
+    codes = intervals.number(rows.columns["item_id"])
+    groups: Array = np.empty(len(names), rows.columns["group"].dtype)
+    groups[codes] = rows.columns["group"]
+    units = intervals.choose_units(groups, np.arange(len(names)))
+    return ScoredItems(tuple(names), units, len(set(groups.tolist())))
+
+
+def _no_common(entries: Sequence[Entry], num_relabelled: int) -> Text:
+    if num_relabelled:
+        return Text("compare.only_relabelled", n=num_relabelled)
+    counts = [
+        Text("compare.scored_on", run=e.short_name, n=len(e.held_out), data=e.origin.data)
+        for e in entries[:4]
+    ]
+    return Text("compare.no_common", runs=counts)
+
+
+# --- inequalities ---------------------------------------------------------------------------------
+
+
+def _inequalities(
+    entries: Sequence[Entry], kept: Sequence[str], num_relabelled: int, num_shared: int
+) -> tuple[Inequality, ...]:
+    rows = [
+        _row(
+            "data", [_data_words(e) for e in entries], [e.origin.data_fingerprint for e in entries]
+        ),
+        _row("items", [Text("compare.item_counts", n=len(e.held_out)) for e in entries]),
+        _row("part", [_parts_words(e, kept) for e in entries]),
+        _row("split", [_split_words(e) for e in entries], [e.origin.split for e in entries]),
+        _row(
+            "threshold", [_threshold_words(e) for e in entries], [e.point.source for e in entries]
+        ),
+        _row("code", [verbatim(e.origin.code_version[:12] or "–") for e in entries]),
+    ]
+    found = [row for row in rows if row is not None]
+    if num_relabelled:
+        words = Text("compare.relabelled", n=num_relabelled, total=num_shared)
+        found.insert(0, Inequality(
+            Text("compare.unequal.labels"), (words,) * len(entries),
+            Text("compare.unequal.labels.help"),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _row(name: str, values: Sequence[Text], keys: Sequence[Any] | None = None) -> Inequality | None:
+    """Return a row where the entries differ in `keys` (the values themselves by default)."""
+    if len(set(keys if keys is not None else values)) < 2:
+        return None
+    prefix = f"compare.unequal.{name}"
+    return Inequality(Text(prefix), tuple(values), Text(f"{prefix}.help"))
+
+
+def _data_words(entry: Entry) -> Text:
+    text_id = "compare.data_generated" if entry.origin.is_generated else "compare.data"
+    return Text(text_id, title=entry.origin.data, start=entry.origin.data_fingerprint[:8] or "–")
+
+
+def _parts_words(entry: Entry, kept: Sequence[str]) -> Text:
+    parts: Mapping[str, str] = entry.part_of
+    names = sorted({parts[item] for item in kept})
+    return Text("compare.list", words=[Text(f"jobs.part.{name}") for name in names])
+
+
+def _split_words(entry: Entry) -> Text:
+    if not entry.origin.split:
+        return Text("compare.split_unknown")
+    return Text("compare.split", start=entry.origin.split[:8], method=entry.origin.split_method)
+
+
+def _threshold_words(entry: Entry) -> Text:
+    values = [float(value) for value in entry.point.thresholds.values()]
+    return Text(f"compare.source.{entry.point.source}", values=values[:6])
