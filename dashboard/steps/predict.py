@@ -29,8 +29,14 @@ _FOLLOWED = "predict"
 _SKELETON_PX = 420
 
 
-def show(task: Task, choices: Choices) -> None:
-    """Draw the step."""
+def show(task: Task, choices: Choices, changes: Mapping[str, Any] | None = None) -> None:
+    """Draw the step.
+
+    Args:
+        task: Task whose page it is.
+        choices: Data and model.
+        changes: Options that a run gets in place of the model's own.
+    """
     model = choices.model
     if model is None:
         draw_empty("deployed_code", tr("predict_step.no_model"), tr("predict_step.no_model_help"))
@@ -38,7 +44,7 @@ def show(task: Task, choices: Choices) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_data(task)
         pick_model(task)
-        _draw_start(task, choices, model)
+        _draw_start(task, choices, model, changes or {})
     run_id = watched_run(task.id, _FOLLOWED)
     if run_id is not None:
         with frame():
@@ -95,7 +101,9 @@ def predict_item(
     return found
 
 
-def _draw_start(task: Task, choices: Choices, model: CheckpointEntry) -> None:
+def _draw_start(
+    task: Task, choices: Choices, model: CheckpointEntry, changes: Mapping[str, Any]
+) -> None:
     count = len(choices.record.items)
     start = st.button(
         tr("predict_step.start", n=count),
@@ -105,15 +113,27 @@ def _draw_start(task: Task, choices: Choices, model: CheckpointEntry) -> None:
     )
     if not start:
         return
-    run = start_prediction(task, choices.record, model)
+    run = start_prediction(task, choices.record, model, changes)
     watch_run(task.id, _FOLLOWED, run.run_id)
     st.rerun()
 
 
-def start_prediction(task: Task, record: DatasetRecord, model: CheckpointEntry) -> Run:
-    """Start a run that predicts every item and scores those with a truth."""
+def start_prediction(
+    task: Task,
+    record: DatasetRecord,
+    model: CheckpointEntry,
+    changes: Mapping[str, Any] | None = None,
+) -> Run:
+    """Start a run that predicts every item and scores those with a truth.
+
+    Args:
+        task: Task of the model.
+        record: Data to predict.
+        model: Model that predicts.
+        changes: Options in place of the model's own.
+    """
     settings = load_settings()
-    config = prediction_config(task, model.card, {})
+    config = prediction_config(task, model.card, changes or {})
     new = NewRun(
         task_id=task.id,
         action="predict",

@@ -6,6 +6,7 @@ from functools import partial
 
 from dashboard.custom.classification.atlas import show_explore
 from dashboard.custom.classification.cells import draw_scored
+from dashboard.custom.classification.dropped import show_predict
 from dashboard.pages.task import show_steps
 from dashboard.steps import evaluate
 
@@ -15,6 +16,7 @@ def show(task_id: str) -> None:
     show_steps(
         task_id,
         {
+            "predict": show_predict,
             "evaluate": partial(evaluate.show, draw_scored=draw_scored),
             "explore": show_explore,
         },

@@ -112,8 +112,8 @@ def draw_why(desk: Desk, item_id: str, key: str) -> None:
                 _draw_mark(desk, item_id, key)
         left, right = st.columns((3, 4), gap="large")
         with left:
-            _draw_odds(prediction)
-            _draw_nearest(desk, prediction, f"{key}.nearest")
+            draw_odds(prediction)
+            draw_nearest(desk.task, desk.training_record(), prediction, f"{key}.nearest")
         with right:
             views = desk.task.explain(desk.record, item_id, prediction)
             draw_all(views[1:], f"{key}.why")
@@ -132,7 +132,7 @@ def _draw_mark(desk: Desk, item_id: str, key: str) -> None:
     )
 
 
-def _draw_odds(prediction: Prediction) -> None:
+def draw_odds(prediction: Prediction) -> None:
     """Draw the probability of each class as a bar, the decided one first."""
     values = prediction.values
     names = values["classes"].tolist() if "classes" in values else []
@@ -142,17 +142,24 @@ def _draw_odds(prediction: Prediction) -> None:
         st.progress(min(max(share, 0.0), 1.0), f"{name}  **{number(share)}**")
 
 
-def _draw_nearest(desk: Desk, prediction: Prediction, key: str) -> None:
+def draw_nearest(task: Any, record: DatasetRecord | None, prediction: Prediction, key: str) -> None:
+    """Draw the training pictures that the model finds most similar.
+
+    Args:
+        task: The classification task.
+        record: The data that the model learned from, or None when they are not here.
+        prediction: With "nearest" where the model remembers its training pictures.
+        key: Unique in the session.
+    """
     names = [str(i) for i in prediction.values.get("nearest", ())]
-    record = desk.training_record()
-    known = desk.task.labels_of(record, names) if record is not None else {}
-    shown = [name for name in names if name in known]
     if not names:
         return
+    known = task.labels_of(record, names) if record is not None else {}
+    shown = [name for name in names if name in known]
     st.markdown(f"**{tr('classes_panel.why.nearest')}**")
     if not shown or record is None:
         st.caption(tr("classes_page.nearest_elsewhere", names=", ".join(names[:3])))
         return
-    pictures = desk.task.thumbnails(record, shown)
+    pictures = task.thumbnails(record, shown)
     tiles = [Tile(n, p, known[n]) for n, p in zip(shown, pictures, strict=True)]
     draw_tiles(tiles, key=key, label=tr("classes_panel.why.nearest"))

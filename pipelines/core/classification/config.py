@@ -66,6 +66,8 @@ class ClassificationConfig:
     mixup: float = option(0.2, low=0.0, high=2.0, group="augmentation")
     test_flips: bool = option(True, group="prediction")
     explain: bool = option(True, group="prediction")
+    # in no form: a page names the models by a list of its own
+    average_with: str = option("", group="prediction", only_if=("network", ()))
 
 
 LIGHT_IMAGES: Final = 2200

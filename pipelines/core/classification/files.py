@@ -125,6 +125,7 @@ def _write_arrays(path: Path, predictions: Sequence[Prediction], classes: Sequen
         "probabilities": np.stack([p.values["probabilities"] for p in predictions]),
         "classes": np.array([json.dumps(list(classes))]),
         "rich_id": np.array([p.item_id for p in rich]),
+        "temperature": predictions[0].values.get("temperature", np.array(1.0)),
     }
     for name in ("features", "cam", "nearest"):
         if rich and all(name in p.values for p in rich):
@@ -157,6 +158,7 @@ def _read_arrays(path: Path) -> dict[str, Prediction]:
         places = {name: i for i, name in enumerate(arrays["rich_id"].tolist())}
         extra = {n: arrays[n] for n in ("features", "cam", "nearest") if n in arrays}
         classes = np.array(json.loads(str(arrays["classes"][0])))
+        temperature = arrays.get("temperature", np.array(1.0))
         triples = zip(
             arrays["item_id"].tolist(), arrays["group"].tolist(), arrays["probabilities"],
             strict=True,
@@ -165,7 +167,8 @@ def _read_arrays(path: Path) -> dict[str, Prediction]:
         for item_id, group, odds in triples:
             place = places.get(item_id)
             rich = {} if place is None else {n: values[place] for n, values in extra.items()}
-            values = {"probabilities": odds, "classes": classes, **rich}
+            common = {"classes": classes, "temperature": temperature}
+            values = {"probabilities": odds, **common, **rich}
             found[item_id] = Prediction(item_id, group, values)
         return found
     except (OSError, ValueError, KeyError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,7 @@ from pipelines.contract import Sample
 from pipelines.core.checkpoints import CheckpointCard, find_checkpoint, load_card, load_weights
 from pipelines.core.classification import baseline
 from pipelines.core.classification.augment import ColourScale
-from pipelines.core.classification.images import (
-    LazyPicture,
-    Pixels,
-    decode_pictures,
-    fit_square,
-)
+from pipelines.core.classification.images import Pixels, fit_square
 from pipelines.core.classification.networks import (
     Classifier,
     NetworkPlan,
@@ -31,6 +27,7 @@ from pipelines.core.classification.networks import (
     grad_cam,
     symmetries,
 )
+from pipelines.core.classification.statistics import temper
 from pipelines.core.device import autocast, choose_device
 from pipelines.core.seeding import torch_seeded
 from pipelines.errors import CheckpointMismatchError
@@ -70,6 +67,7 @@ class Model:
         self.classes = tuple(self.card.extra["classes"])
         self.image_px = int(self.card.config["image_px"])
         self.crop_px = int(self.card.config["crop_px"])
+        self.temperature = float(self.card.extra.get("temperature", 1.0))
         weights = load_weights(folder, task_id=task_id)
         self._statistics: baseline.LinearModel | None = None
         if self.card.architecture["kind"] == "statistics":
@@ -102,8 +100,12 @@ class Model:
         """Bring a picture to the size that the model reads."""
         return fit_square(pixels, self.image_px, self.crop_px)
 
+    def scale(self, squares: Array) -> Array:
+        """Turn `(B, H, W, 3)` uint8 into what the network takes, `(B, 3, H, W)` float32."""
+        return np.asarray(self._scale.apply(squares), np.float32)
+
     def answer(self, pictures: Sequence[Pixels], *, has_flips: bool, has_cams: bool) -> Answer:
-        """Classify pictures.
+        """Classify pictures; the probabilities are brought to the checkpoint's temperature.
 
         Args:
             pictures: Each `(H, W, 3)` uint8 of any size.
@@ -111,12 +113,20 @@ class Model:
                 for the symmetric network, which is then asked once.
             has_cams: Whether to show where the network looked.
         """
+        squares = np.stack([self.prepare(p) for p in pictures])
+        return self.answer_squares(squares, has_flips=has_flips, has_cams=has_cams)
+
+    def answer_squares(self, squares: Array, *, has_flips: bool, has_cams: bool) -> Answer:
+        """Classify `(B, H, W, 3)` pictures that have the model's size already, as `answer` does."""
         if self._statistics is not None:
-            features = np.stack([baseline.features_of(self.prepare(p)) for p in pictures])
-            return Answer(self._statistics.probabilities(features), features, None)
-        batch = np.stack([self.prepare(p) for p in pictures])
-        x = torch.from_numpy(self._scale.apply(batch)).to(self._device)
-        return self._answer(x, has_flips=has_flips, has_cams=has_cams)
+            features = np.stack([baseline.features_of(s) for s in squares])
+            raw = Answer(self._statistics.probabilities(features), features, None)
+        else:
+            x = torch.from_numpy(self._scale.apply(squares)).to(self._device)
+            raw = self._answer(x, has_flips=has_flips, has_cams=has_cams)
+        if self.temperature == 1:
+            return raw
+        return dataclasses.replace(raw, probabilities=temper(raw.probabilities, self.temperature))
 
     @torch.no_grad()
     def _answer(self, x: Tensor, *, has_flips: bool, has_cams: bool) -> Answer:
@@ -133,8 +143,48 @@ class Model:
         return Answer(probabilities, features.float().cpu().numpy(), cams)
 
 
+class Average:
+    """Answer by the mean probabilities of several models; features and maps are the first one's."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self._models = tuple(models)
+        first = self._models[0]
+        self.folder, self.card, self.classes = first.folder, first.card, first.classes
+        self.temperature = 1.0  # each one has its own
+        for other in self._models[1:]:
+            if other.classes != first.classes:
+                raise CheckpointMismatchError(
+                    Text("classes.average_of_others", folder=str(other.folder),
+                         got=", ".join(other.classes), wanted=", ".join(first.classes))
+                )  # fmt: skip
+
+    def answer(self, pictures: Sequence[Pixels], *, has_flips: bool, has_cams: bool) -> Answer:
+        """Classify pictures by every model."""
+        first, *others = self._models
+        found = first.answer(pictures, has_flips=has_flips, has_cams=has_cams)
+        odds = [found.probabilities]
+        for model in others:
+            answer = model.answer(pictures, has_flips=has_flips, has_cams=False)
+            odds.append(answer.probabilities)
+        return dataclasses.replace(found, probabilities=np.mean(odds, axis=0))
+
+
+def open_models(folders: Sequence[Path], task_id: str, device: str) -> Model | Average:
+    """Open one checkpoint, or several whose answers are averaged.
+
+    Raises:
+        CheckpointError: One is missing or of another task, or their classes differ.
+    """
+    models = [Model(folder, task_id, device) for folder in folders]
+    return models[0] if len(models) == 1 else Average(models)
+
+
 def answers(
-    model: Model, pictures: Iterator[Pixels | Exception], *, has_flips: bool, has_cams: bool
+    model: Model | Average,
+    pictures: Iterator[Pixels | Exception],
+    *,
+    has_flips: bool,
+    has_cams: bool,
 ) -> Iterator[tuple[Answer, int] | None]:
     """Classify a stream in batches, in its order.
 
@@ -152,7 +202,7 @@ def answers(
 
 
 def _answers_of(
-    model: Model, batch: Sequence[Pixels | None], *, has_flips: bool, has_cams: bool
+    model: Model | Average, batch: Sequence[Pixels | None], *, has_flips: bool, has_cams: bool
 ) -> Iterator[tuple[Answer, int] | None]:
     readable = [p for p in batch if p is not None]
     answer = model.answer(readable, has_flips=has_flips, has_cams=has_cams) if readable else None
@@ -179,6 +229,8 @@ def embed_by_backbone(samples: Sequence[Sample], name: str) -> tuple[Array, bool
     Raises:
         ConfigError: No such model, or it does not fit pictures of this size.
     """
+    from pipelines.core.classification.work import decoded
+
     plan = NetworkPlan("timm", name, 2, BACKBONE_PX, is_pretrained=True)
     with torch_seeded(0):  # random weights, where they are all there is, give the same map again
         network, note = build_network(plan)
@@ -195,16 +247,6 @@ def embed_by_backbone(samples: Sequence[Sample], name: str) -> tuple[Array, bool
             x = torch.from_numpy(scale.apply(np.stack(batch)))
             found.append(network.embed(network.maps(x)).float().numpy())
     return np.concatenate(found), note is None
-
-
-def decoded(samples: Sequence[Sample]) -> Iterator[Any]:
-    """Decode samples ahead of their reader, in parallel; an unreadable one gives its error."""
-    if not len(samples):
-        return
-    if not isinstance(samples[0].image, LazyPicture):
-        yield from (np.asarray(s.image, np.uint8) for s in samples)
-        return
-    yield from decode_pictures([samples[i].image for i in range(len(samples))])
 
 
 class Memory:

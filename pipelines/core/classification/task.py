@@ -32,7 +32,7 @@ from pipelines.contract import (
 )
 from pipelines.core.classification import files, leakage, splits, statistics, sums
 from pipelines.core.classification.config import PRESETS, ClassificationConfig
-from pipelines.core.classification.images import LazyPicture, Source, stem_of
+from pipelines.core.classification.images import LazyPicture, Source, fit_square, stem_of
 from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
 from pipelines.core.classification.labels import (
     UNKNOWN,
@@ -295,6 +295,7 @@ class ImageClassification(Task):
         return statistics.make_rows(
             [prediction.item_id], [prediction.group], np.array([truth]),
             prediction.values["probabilities"][None],
+            temperature=float(prediction.values.get("temperature", 1.0)),
         )  # fmt: skip
 
     def reduce(self, rows: ItemStatistics, operating_point: OperatingPoint) -> dict[str, float]:
@@ -364,6 +365,18 @@ class ImageClassification(Task):
 
         sample = self.open_dataset(record, [item_id])[0]
         return explain(np.asarray(sample.image), prediction, self.class_names(record))
+
+    def explain_pixels(self, pixels: Array, prediction: Prediction) -> Sequence[View]:
+        """Show the probabilities of a picture that is in no data set, as `explain` does."""
+        from pipelines.core.classification.panels import explain
+
+        return explain(pixels, prediction, ())
+
+    def jpeg(self, pixels: Array) -> bytes:
+        """Pack `(H, W, 3)` uint8 pixels as a small square JPEG."""
+        from pipelines.core.classification.thumbnails import SIDE_PX, jpeg
+
+        return jpeg(fit_square(pixels, SIDE_PX))
 
     def atlas(
         self, record: DatasetRecord, predictions: Mapping[str, Prediction]

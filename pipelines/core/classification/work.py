@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import Prediction, RunReporter, Sample, TrainingData
-from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, save_checkpoint
+from pipelines.core.checkpoints import (
+    CARD,
+    CheckpointCard,
+    find_checkpoint,
+    load_card,
+    save_checkpoint,
+    update_card,
+)
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import (
     LazyPicture,
+    decode,
+    decode_pictures,
     held_picture,
     num_decoders,
 )
@@ -22,12 +33,14 @@ from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
 if TYPE_CHECKING:
-    from pipelines.core.classification.prediction import Model
+    from pipelines.core.classification.prediction import Average, Model
     from pipelines.core.classification.task import ImageClassification
-    from pipelines.core.classification.training import PictureSet
+    from pipelines.core.classification.training import PictureSet, TrainingJob
 
 Array = NDArray[Any]
 
+_MOST_CALIBRATED: Final = 2000
+"""Held-out pictures that a temperature is fitted on: one number needs no more."""
 _PIXELS_PER_SECOND: Final = {"cpu": 1.1e6, "cuda": 60e6, "mps": 12e6}
 """Pixels a second that training goes through, per CPU core or for a GPU."""
 
@@ -59,6 +72,7 @@ def train(
     path = train_network(job, run)
     if run.stop_wish() is None:
         _remember(task, path, job.train, config)
+        _calibrate_network(path, job)
     return path
 
 
@@ -88,12 +102,14 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
         measured, job.train.labels, len(job.classes), strength=config.strength,
         balanced=config.class_weights,
     )  # fmt: skip
+    held_out = np.zeros((0, len(job.classes)))
     if len(job.validation):
-        held_out = _measure(job.validation, run, "classes.stage.measuring_held")
-        auc = multiclass_auc(job.validation.labels, model.probabilities(held_out))
-        run.metrics({"step": 1, "auc": auc})
+        measured_held = _measure(job.validation, run, "classes.stage.measuring_held")
+        held_out = model.probabilities(measured_held)
+        run.metrics({"step": 1, "auc": multiclass_auc(job.validation.labels, held_out)})
     card = statistics_card(job, seconds=time.monotonic() - start)
     folder = save_checkpoint(run.folder / "checkpoint", model.to_weights(), card)
+    calibrate(folder, job.validation.labels, held_out)
     remember(folder, [p.item_id for p in job.train.pictures][:5000], measured[:5000])
     return folder
 
@@ -129,6 +145,53 @@ def _measure(pictures: PictureSet, run: RunReporter, stage: str) -> Array:
     return np.concatenate(found)
 
 
+def calibrate(folder: Path, truth: Array, odds: Array) -> None:
+    """Fit the temperature on held-out pictures and keep it in the card; every answer uses it.
+
+    The card keeps the calibration error before and after as well. Both are of the pictures that the
+    temperature was fitted on.
+
+    Args:
+        folder: Checkpoint.
+        truth: `(N,)` class index.
+        odds: `(N, C)` probabilities as the model itself says them.
+    """
+    from pipelines.core.classification.statistics import calibration, fit_temperature, temper
+
+    if len(np.unique(truth)) < 2:
+        return
+    temperature = fit_temperature(truth, odds)
+    found = {
+        "temperature": temperature,
+        "ece_before": calibration(truth, odds).ece,
+        "ece_after": calibration(truth, temper(odds, temperature)).ece,
+    }
+    update_card(folder, extra={**load_card(folder).extra, **found})
+
+
+def _calibrate_network(folder: Path, job: TrainingJob) -> None:
+    from pipelines.core.classification import prediction
+
+    pictures, config = job.validation, job.config
+    rows = _evenly(len(pictures), _MOST_CALIBRATED)
+    if not rows:
+        return
+    model = prediction.Model(folder, job.task_id, config.device)
+    model.temperature = 1.0
+    odds = [
+        model.answer_squares(
+            pictures.batch(rows[s : s + 64]), has_flips=config.test_flips, has_cams=False
+        ).probabilities
+        for s in range(0, len(rows), 64)
+    ]
+    calibrate(folder, pictures.labels[rows], np.concatenate(odds))
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """List at most so many row numbers, evenly spread."""
+    return [int(i) for i in np.linspace(0, count - 1, min(count, most)).astype(int)]
+
+
 def _remember(
     task: ImageClassification, folder: Path, pictures: PictureSet, config: ClassificationConfig
 ) -> None:
@@ -136,10 +199,9 @@ def _remember(
     from pipelines.core.classification import prediction
 
     model = prediction.Model(folder, task.id, config.device)
-    rows = np.linspace(0, len(pictures) - 1, min(len(pictures), prediction.MOST_REMEMBERED))
-    chosen = [int(i) for i in rows.astype(int)]
+    chosen = _evenly(len(pictures), prediction.MOST_REMEMBERED)
     features = [
-        model.answer([pictures[i] for i in chosen[s : s + 64]], has_flips=False, has_cams=False)
+        model.answer_squares(pictures.batch(chosen[s : s + 64]), has_flips=False, has_cams=False)
         for s in range(0, len(chosen), 64)
     ]
     names = [pictures.pictures[i].item_id for i in chosen]
@@ -160,10 +222,11 @@ def predict(
     """
     from pipelines.core.classification import prediction
 
-    model = prediction.Model(checkpoint, task.id, config.device)
-    memory = prediction.Memory.load(find_checkpoint(checkpoint))
+    folders = [checkpoint, *(Path(p) for p in config.average_with.split(os.pathsep) if p)]
+    model = prediction.open_models(folders, task.id, config.device)
+    memory = prediction.Memory.load(model.folder)
     answers = prediction.answers(
-        model, prediction.decoded(samples), has_flips=config.test_flips, has_cams=config.explain
+        model, decoded(samples), has_flips=config.test_flips, has_cams=config.explain
     )
     for index, found in enumerate(answers):
         item = samples[index]
@@ -173,11 +236,15 @@ def predict(
             values = {"probabilities": _shares(model)}
         else:
             values = _values(*found, memory)
-        values["classes"] = np.array(model.classes)
+        values |= _origin(model)
         yield Prediction(item.item_id, item.group, values)
 
 
-def _check_classes(sample: Sample, model: Model) -> None:
+def _origin(model: Model | Average) -> dict[str, Array]:
+    return {"classes": np.array(model.classes), "temperature": np.array(model.temperature)}
+
+
+def _check_classes(sample: Sample, model: Model | Average) -> None:
     """Refuse labelled pictures of other classes: their numbers would mean something else.
 
     Raises:
@@ -202,23 +269,66 @@ def _values(answer: Any, place: int, memory: Any) -> dict[str, Array]:
     return values
 
 
-def _shares(model: Model) -> Array:
+def _shares(model: Model | Average) -> Array:
     counts = np.asarray(model.card.extra["train_classes"], np.float64)
     return np.asarray(counts / counts.sum())
 
 
-def predict_picture(
-    task: ImageClassification, checkpoint: Path, pixels: Array, device: str = "auto"
-) -> Prediction:
-    """Predict one picture dropped in: probabilities, where the model looked, what resembles it."""
+def decoded(samples: Sequence[Sample]) -> Iterator[Any]:
+    """Decode samples ahead of their reader, in parallel; an unreadable one gives its error."""
+    if not len(samples):
+        return
+    if not isinstance(samples[0].image, LazyPicture):
+        yield from (np.asarray(s.image, np.uint8) for s in samples)
+        return
+    yield from decode_pictures([samples[i].image for i in range(len(samples))])
+
+
+def predict_files(
+    task_id: str, checkpoints: Sequence[str], files: Sequence[tuple[str, bytes]], device: str
+) -> list[tuple[Prediction, Array] | Text]:
+    """Predict pictures dropped into a page, in the warm process.
+
+    Args:
+        task_id: Task of the checkpoints.
+        checkpoints: Folders; the answers of several are averaged.
+        files: Name and content of each file, of any kind.
+        device: Where to compute.
+
+    Returns:
+        For each file its prediction with the `(H, W, 3)` uint8 pixels that it is about, or the
+        sentence that says why it cannot be read.
+    """
     from pipelines.core.classification import prediction
 
-    model = prediction.Model(checkpoint, task.id, device)
-    if pixels.ndim != 3:
-        raise DataFormatError(Text("classes.no_picture", file="-"))
-    answer = model.answer([pixels], has_flips=True, has_cams=True)
+    model = _opened(tuple(checkpoints), tuple(_stamp(f) for f in checkpoints), task_id, device)
     memory = prediction.Memory.load(model.folder)
-    return Prediction("picture", "picture", _values(answer, 0, memory))
+    found: list[tuple[Prediction, Array] | Text] = []
+    for name, content in files:
+        try:
+            pixels = decode(content, name)
+        except DataFormatError as error:
+            found.append(error.text)
+            continue
+        answer = model.answer([pixels], has_flips=True, has_cams=True)
+        values = {**_values(answer, 0, memory), **_origin(model)}
+        found.append((Prediction(name, name, values), pixels))
+    return found
+
+
+def _stamp(folder: str) -> float:
+    return (find_checkpoint(Path(folder)) / CARD).stat().st_mtime
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(
+    folders: tuple[str, ...], stamps: tuple[float, ...], task_id: str, device: str
+) -> Model | Average:
+    """Open models once: the next picture is then answered without loading them again."""
+    from pipelines.core.classification import prediction
+
+    del stamps  # part of the key alone: a checkpoint that was replaced is another one
+    return prediction.open_models([Path(f) for f in folders], task_id, device)
 
 
 def estimate_seconds(config: ClassificationConfig, device: str) -> float:

@@ -1,0 +1,130 @@
+"""What a classification model answers: at its temperature, averaged, and of pictures dropped in."""
+
+import dataclasses
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import config as configs
+from pipelines import datasets
+from pipelines.contract import TrainingData
+from pipelines.core.checkpoints import load_card, update_card
+from pipelines.core.classification import work
+from pipelines.core.classification.statistics import temper
+from pipelines.errors import CheckpointMismatchError
+from pipelines.registry import get_task
+from pipelines.settings import Settings
+from pipelines.text import Text
+from tests.tasks.test_classification import Run
+from tests.wording import assert_clear
+
+TINY = {"network": "statistics", "image_px": 64, "max_images": 90}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two baselines of the built-in sample of own images, of different draws."""
+    home = tmp_path_factory.mktemp("home")
+    task = get_task("own_images")
+    record = datasets.builtin_sample(task, Settings(home, (home,), "tester", 10**9))
+    folders = []
+    for seed in (0, 1):
+        config = configs.parse(task.config_type, {**TINY, "seed": seed})
+        split = task.split(record, config)
+        data = TrainingData(*(task.open_dataset(record, split.parts[p])
+                              for p in ("train", "validation")))  # fmt: skip
+        run = Run(home / f"run{seed}")
+        run.folder.mkdir()
+        folders.append(task.train(data, config, run))
+    samples = task.open_dataset(record, split.parts["validation"][:5])
+    return task, record, folders, samples, config
+
+
+def _odds(trained, checkpoint, **changes):
+    task, _, _, samples, config = trained
+    run = Run(checkpoint)
+    found = task.predict(checkpoint, samples, dataclasses.replace(config, **changes), run)
+    return np.stack([p.values["probabilities"] for p in found])
+
+
+def test_training_fits_a_temperature_and_every_answer_uses_it(trained):
+    folder = trained[2][0]
+    card = load_card(folder)
+    temperature = card.extra["temperature"]
+    assert 0.05 < temperature < 20
+    assert card.extra["ece_after"] >= 0
+    scaled = _odds(trained, folder)
+    update_card(folder, extra={**card.extra, "temperature": 1.0})
+    raw = _odds(trained, folder)
+    update_card(folder, extra=card.extra)
+    assert not np.allclose(raw, scaled, atol=1e-4)
+    np.testing.assert_allclose(temper(raw, temperature), scaled, atol=1e-6)
+
+
+def test_rows_and_files_carry_the_temperature(trained, tmp_path):
+    task, record, (folder, _), samples, config = trained
+    temperature = load_card(folder).extra["temperature"]
+    predictions = list(
+        task.write_predictions(
+            task.predict(folder, samples, config, Run(tmp_path)), record, tmp_path
+        )
+    )
+    rows = task.statistics(predictions[0], 0)
+    assert rows.columns["temperature"].tolist() == [temperature]
+    opened = task.open_predictions(tmp_path)[predictions[0].item_id]
+    assert float(opened.values["temperature"]) == temperature
+
+
+def test_several_models_answer_with_the_mean_of_their_probabilities(trained):
+    first, second = trained[2]
+    both = _odds(trained, first, average_with=str(second))
+    np.testing.assert_allclose(both, (_odds(trained, first) + _odds(trained, second)) / 2)
+    three = _odds(trained, first, average_with=os.pathsep.join([str(second), str(second)]))
+    np.testing.assert_allclose(three, (_odds(trained, first) + 2 * _odds(trained, second)) / 3)
+
+
+def test_models_of_other_classes_are_not_averaged(trained, tmp_path):
+    import shutil
+
+    first, second = trained[2]
+    other = shutil.copytree(second, tmp_path / "other")
+    card = load_card(other)
+    update_card(other, extra={**card.extra, "classes": ["cat", "dog", "owl"]})
+    with pytest.raises(CheckpointMismatchError) as caught:
+        _odds(trained, first, average_with=str(other))
+    assert_clear(caught.value.text, "cat", "round")
+
+
+def _png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_dropped_picture_is_answered_as_the_same_item_is(trained):
+    task, _, (folder, _), samples, config = trained
+    pixels = np.asarray(samples[0].image)
+    (answer,) = work.predict_files(task.id, [str(folder)], [("mine.png", _png(pixels))], "cpu")
+    prediction, shown = answer
+    np.testing.assert_array_equal(shown, pixels)
+    (same,) = task.predict(folder, samples[:1], config, Run(folder))
+    np.testing.assert_allclose(prediction.values["probabilities"], same.values["probabilities"])
+    assert prediction.values["nearest"].tolist() == same.values["nearest"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("notes.tif", b"only words"), ("cut.png", b"\x89PNG\r\n\x1a\n"), ("empty.bmp", b"")],
+)
+def test_a_dropped_file_that_is_no_picture_is_one_sentence_and_the_others_are_answered(
+    trained, name, content
+):
+    task, _, (folder, _), samples, _ = trained
+    good = ("good.png", _png(np.asarray(samples[0].image)))
+    bad, found = work.predict_files(task.id, [str(folder)], [(name, content), good], "cpu")
+    assert isinstance(bad, Text)
+    assert_clear(bad, name)
+    assert found[0].item_id == "good.png"
