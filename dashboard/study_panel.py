@@ -65,6 +65,7 @@ def draw_repeat(task: Task, record: DatasetRecord) -> Repeat:
         key=f"{task.id}.repeat",
         default="once",
         required=True,
+        wrap=True,
     )
     name = chosen if chosen in offered else "once"
     sizes = studies.group_sizes(record)
@@ -116,12 +117,18 @@ def start_study(
 # --- the panel ------------------------------------------------------------------------------------
 
 
-def draw_study(study_id: str) -> None:
-    """Draw the panel of a study; it follows the study while it is worked on."""
+def draw_study(study_id: str, *, has_runs: bool = True) -> None:
+    """Draw the panel of a study; it follows the study while it is worked on.
+
+    Args:
+        study_id: Study.
+        has_runs: Whether one of its runs can be opened below.
+    """
     study = studies.find_study(study_id, load_settings())
     interval = _POLL_S if study.status.is_active else None
     st.fragment(_draw_panel, run_every=interval)(study_id, _stage_of(study))
-    _draw_one_run(study)
+    if has_runs:
+        _draw_one_run(study)
 
 
 def _stage_of(study: Study) -> tuple[bool, int]:
@@ -344,4 +351,4 @@ def draw_studies(found: Sequence[Study]) -> None:
             format_func=lambda i: f"{say(by_id[i].label)} · {by_id[i].short_id}",
             key="runs.study",
         )
-        draw_study(str(chosen))
+        draw_study(str(chosen), has_runs=False)

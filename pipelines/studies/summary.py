@@ -15,7 +15,13 @@ from pipelines import actions, registry
 from pipelines.actions import UNSEEN, PartScores
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.core.files import write_json
-from pipelines.core.intervals import bootstrap, choose_unit
+from pipelines.core.intervals import (
+    Units,
+    choose_units,
+    interval_of_difference,
+    spread_figures,
+    weigh_rows,
+)
 from pipelines.errors import PipelineError
 from pipelines.jobs.store import Run, Status
 from pipelines.studies.records import Study
@@ -297,11 +303,20 @@ def _rise(
         return {main: values[1] - values[0]}
 
     value = measure(np.arange(len(both)))[main]
-    unit = choose_unit(grouped.columns["group"], grouped.columns["item_id"])
-    units = both.columns["group" if unit == "group" else "item_id"]
-    drawn = bootstrap(units, measure, rounds=_ROUNDS) if unit else {}
-    low, high = drawn.get(main, (math.nan, math.nan))
-    return Rise(value, low, high, unit if main in drawn else "")
+    units = _units_of_both(grouped, both)
+    spreads = spread_figures(weigh_rows(measure, units), {main: value}, units, rounds=_ROUNDS)
+    bounds = interval_of_difference(spreads[main]) if main in spreads else None
+    if bounds is None:
+        return Rise(value, math.nan, math.nan, "")
+    return Rise(value, *bounds, units.kind)
+
+
+def _units_of_both(grouped: ItemStatistics, both: ItemStatistics) -> Units:
+    """Give an item the same unit in both arms, so that they are resampled together."""
+    units = choose_units(grouped.columns["group"], grouped.columns["item_id"])
+    unit_of = dict(zip(grouped.columns["item_id"].tolist(), units.index.tolist(), strict=True))
+    index = np.array([unit_of[i] for i in both.columns["item_id"].tolist()], np.intp)
+    return Units(units.kind, index, units.count)
 
 
 # --- JSON ---------------------------------------------------------------------------------------

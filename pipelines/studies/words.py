@@ -6,7 +6,7 @@ from pipelines import registry
 from pipelines.contract import Task
 from pipelines.studies.records import Study
 from pipelines.studies.summary import Arm, Summary
-from pipelines.text import Text
+from pipelines.text import Text, verbatim
 
 
 def sentences(study: Study, summary: Summary) -> list[Text]:
@@ -24,9 +24,17 @@ def sentences(study: Study, summary: Summary) -> list[Text]:
         )  # fmt: skip
     (first, *_) = summary.arms
     if study.kind == "folds" and summary.is_complete and first.point is not None:
-        thresholds = ", ".join(f"{n} {v:.3g}" for n, v in first.point.thresholds.items())
+        thresholds = [
+            Text("study.threshold", name=_threshold_name(name), value=value)
+            for name, value in first.point.thresholds.items()
+        ]
         found.append(Text("study.frozen", thresholds=thresholds))
     return found
+
+
+def _threshold_name(name: str) -> Text:
+    """Return the name of a threshold: the only one's, or that of its kind."""
+    return Text("cli.threshold_name") if name == "threshold" else verbatim(name)
 
 
 def _arm_sentences(task: Task, study: Study, arm: Arm) -> list[Text]:
