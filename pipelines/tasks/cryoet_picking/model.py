@@ -64,7 +64,11 @@ class LightUNet(nn.Module):
 
 
 class FullResolution(nn.Module):
-    """Wrap a network of MONAI, which answers at full resolution."""
+    """Wrap a network of MONAI, which answers at full resolution.
+
+    DynUNet holds its layers under two names each; a safetensors file takes a tensor once. So the
+    second names are left out of the state, and filled in again when it is loaded.
+    """
 
     stride = 1
 
@@ -72,6 +76,19 @@ class FullResolution(nn.Module):
         super().__init__()
         self.network = network
         self.multiple = multiple
+        first: dict[int, str] = {}
+        state = super().state_dict(keep_vars=True)
+        self._twins = {n: f for n, t in state.items() if (f := first.setdefault(id(t), n)) != n}
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Return the weights, each under one name."""
+        state: dict[str, Any] = super().state_dict(*args, **options)
+        return {n: t for n, t in state.items() if n not in self._twins}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """Load weights as `state_dict` returns them."""
+        twins = {n: state_dict[f] for n, f in self._twins.items() if f in state_dict}
+        return super().load_state_dict({**state_dict, **twins}, *args, **options)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Return `(B, K, Z, Y, X)` logits."""
@@ -115,9 +132,8 @@ def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes
         channels = tuple(max(8, width // 2) * 2**i for i in range(4))
         return FullResolution(nets.UNet(3, 1, outputs, channels, (2, 2, 2), num_res_units=2), 8)
     if name == "segresnet":
-        return FullResolution(
-            nets.SegResNet(3, max(8, width // 2), 1, outputs, blocks_down=(1, 2, 2)), 8
-        )
+        blocks: dict[str, Any] = {"blocks_down": (1, 2, 2, 4), "blocks_up": (1, 1, 1)}
+        return FullResolution(nets.SegResNet(3, max(8, width // 2), 1, outputs, **blocks), 8)
     sizes = [max(8, width // 2) * 2**i for i in range(4)]
     network = nets.DynUNet(
         3, 1, outputs, [3, 3, 3, 3], [1, 2, 2, 2], [2, 2, 2], filters=sizes, res_block=True

@@ -215,6 +215,42 @@ def test_networks_of_monai_answer_at_full_resolution(name):
         assert model(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 7, 32, 32, 32)
 
 
+@pytest.mark.parametrize("name", ["monai_unet", "segresnet", "dynunet"])
+@pytest.mark.slow
+def test_networks_of_monai_train_and_pick(name, tree, tmp_path):
+    config = dataclasses.replace(QUICK, architecture=name, width=16, networks=1)
+    samples = TASK.open_dataset(record_of(tree))
+    folder = TASK.train(TrainingData(samples, ()), config, Reporter(tmp_path))
+    made = next(iter(TASK.predict(folder, samples[:1], config, Reporter(tmp_path))))
+    assert len(made.values["scores"]) > 0
+
+
+def test_several_checkpoints_are_averaged(trained, tree, tmp_path):
+    from pipelines.core.checkpoints import load_card
+    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
+    from pipelines.tasks.cryoet_picking.model import load_networks
+    from pipelines.tasks.cryoet_picking.predictions import predict_samples
+    from pipelines.tasks.cryoet_picking.volumes import normalised
+
+    samples = TASK.open_dataset(record_of(tree))[:1]
+    other = dataclasses.replace(QUICK, seed=5, networks=1)
+    second = TASK.train(TrainingData(samples, ()), other, Reporter(tmp_path))
+    config = dataclasses.replace(QUICK, more_checkpoints=str(second))
+    made = next(predict_samples(trained[0], samples, config, Reporter(tmp_path)))
+    networks = [
+        make_ready(m, torch.device("cpu"), is_heat=False)
+        for folder in (trained[0], second)
+        for m in load_networks(folder)
+    ]
+    volume = normalised(samples[0].image)
+    alone = [predict_scores([n], volume, QUICK) for n in networks]
+    mean = predict_scores(networks, volume, QUICK)
+    assert_allclose(mean, (alone[0] + alone[1]) / 2, atol=1e-5)
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
+    assert load_card(trained[0]).architecture == load_card(second).architecture
+    assert len(made.values["scores"]) > 0
+
+
 def test_losses_prefer_the_right_answer_and_tversky_punishes_misses_more():
     from pipelines.tasks.cryoet_picking.losses import loss_of, tversky_loss
 
