@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,23 @@ from dashboard.steps.panels import draw_step_panels
 from dashboard.words import say, tr
 from pipelines import config as configs
 from pipelines import datasets
+from pipelines.config import OptionInfo
 from pipelines.contract import DatasetRecord, Inspection, Problem, Task
+from pipelines.datasets import DatasetReport
 from pipelines.settings import load_settings
 from pipelines.text import Text
 
 
 def show(task: Task, choices: Choices) -> None:
     """Draw the step."""
-    left, right = st.columns([3, 7], gap="large")
-    with left:
+    record = choices.record
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="data-bar"):
         pick_data(task)
-        _draw_facts(choices.record)
-    with right, frame():
+        report = datasets.load_report(record.dataset_id, load_settings())
+        if report is not None:
+            _draw_registered(task, record, report)
+    _draw_facts(record)
+    with frame():
         _draw_adding(task)
     draw_step_panels(task, "data", choices)
 
@@ -36,9 +41,60 @@ def show(task: Task, choices: Choices) -> None:
 def _draw_facts(record: DatasetRecord) -> None:
     labelled = sum(item.has_truth for item in record.items)
     size = value_words(float(sum(file.num_bytes for file in record.files)), "bytes")
-    st.caption(tr("data_step.facts", n=len(record.items), labelled=labelled, size=size))
+    words = tr("data_step.facts", n=len(record.items), labelled=labelled, size=size)
     if record.is_generated:
-        st.caption(f":material/science: {tr('data_step.generated')}")
+        words += f" · :material/science: {tr('data_step.generated')}"
+    st.caption(words)
+
+
+def _draw_registered(task: Task, record: DatasetRecord, report: DatasetReport) -> None:
+    """Draw what was found when the data set was registered, and how it may be read otherwise."""
+    count = len(report.problems)
+    title = tr("data_step.report_problems", n=count) if count else tr("data_step.report_clean")
+    icon = ":material/warning:" if count else ":material/description:"
+    with st.popover(title, icon=icon, key=f"{task.id}.report", width="content"):
+        _draw_findings(report.facts, report.problems)
+        if not count:
+            st.caption(tr("data_step.no_problem"))
+    infos = configs.describe(task.data_options)
+    if infos:
+        with (
+            st.popover(tr("data_step.reading"), icon=":material/tune:", width="content"),
+            frame(),
+        ):
+            _draw_reading(task, record, report)
+
+
+def _draw_reading(task: Task, record: DatasetRecord, report: DatasetReport) -> None:
+    infos = configs.describe(task.data_options)
+    before = vars(configs.parse(task.data_options, report.chosen))
+    prefix = f"{task.id}.{record.dataset_id}.reading"
+    st.caption(tr("data_step.reading_help"))
+    values = draw_options(prefix, infos, option_values(prefix, dict(before)))
+    apply = st.button(
+        tr("data_step.apply"),
+        key=f"{prefix}.apply",
+        type="primary",
+        icon=":material/refresh:",
+        disabled=values == before,
+    )
+    if not apply:
+        return
+    datasets.register(
+        task,
+        datasets.resolve_source(str(report.source), load_settings()),
+        _chosen(infos, values),
+        load_settings(),
+        title=record.title,
+        is_generated=record.is_generated,
+    )
+    leave_notice(tr("data_step.read_anew", title=datasets.dataset_title(record)))
+    st.rerun()
+
+
+def _chosen(infos: Sequence[OptionInfo], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options that replace what is detected."""
+    return {i.name: str(values[i.name]) for i in infos if values[i.name] != i.default}
 
 
 def _draw_adding(task: Task) -> None:
@@ -83,7 +139,7 @@ def _draw_inspection(task: Task, source: Path) -> None:
     values = option_values(prefix, {info.name: info.default for info in infos})
     with st.popover(tr("data_step.reading"), icon=":material/tune:"):
         values = draw_options(prefix, infos, values)
-    chosen = {i.name: str(values[i.name]) for i in infos if values[i.name] != i.default}
+    chosen = _chosen(infos, values)
     with st.spinner(tr("data_step.inspecting")):
         found = _inspect(task.id, source, tuple(sorted(chosen.items())), _stamp(source))
     _draw_report(found)
@@ -117,11 +173,19 @@ def _stamp(source: Path) -> float:
 
 def _draw_report(found: Inspection) -> None:
     st.markdown(f"**{tr('data_step.report', title=found.title)}**")
-    rows = [(say(name), _fact_words(value)) for name, value in found.facts]
+    _draw_findings(found.facts, found.problems)
+
+
+def _draw_findings(facts: Iterable[tuple[Text, Any]], problems: Iterable[Problem]) -> None:
+    """Draw what was measured as a table, and what is wrong with which file below it."""
+    rows = [(say(name), _fact_words(value)) for name, value in facts]
     st.table(
-        {tr("data_step.fact"): [r[0] for r in rows], tr("data_step.value"): [r[1] for r in rows]}
+        {tr("data_step.fact"): [r[0] for r in rows], tr("data_step.value"): [r[1] for r in rows]},
+        border="horizontal",
+        hide_header=True,
+        hide_index=True,
     )
-    for problem in found.problems:
+    for problem in problems:
         _draw_problem(problem)
 
 

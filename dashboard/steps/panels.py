@@ -106,7 +106,7 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
         wanted = set(shown.item_ids)
         places = [place for place, name in enumerate(names) if name in wanted]
         samples, names = _Picked(samples, places), [names[place] for place in places]
-    left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
+    left, right = _places(panel, shown)
     with left:
         st.caption(say(panel.help))
         point = _draw_point(shown)
@@ -153,6 +153,14 @@ def _ready(names: Sequence[str], ready_ids: frozenset[str] | None) -> frozenset[
     if ready_ids is None:
         return None
     return frozenset(index for index, name in enumerate(names) if name in ready_ids)
+
+
+def _places(panel: Panel, shown: Shown) -> Sequence[Any]:  # containers of Streamlit
+    """Return where controls and views go: without controls the picture has the whole width."""
+    is_plain = panel.controls is None and not panel.config_groups and shown.recommended is None
+    if is_plain and (panel.stepping != "slider" or not panel.is_per_item):
+        return st.container(horizontal=True, gap="medium"), st.container()
+    return st.columns(CONTROLS_AND_PICTURE, gap="large")
 
 
 def _draw_point(shown: Shown) -> OperatingPoint | None:

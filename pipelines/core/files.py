@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,19 @@ def disk_full(path: Path) -> DiskFullError:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" inside the block into a `DiskFullError` that names `path`."""
+def disk_errors(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
+    """Turn "no space left" inside the block into a `DiskFullError` that names `path`.
+
+    Args:
+        path: What is written.
+        leftover: File that is removed when the block fails, however it fails.
+    """
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
+        if leftover is not None:
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
         if is_disk_full(error) and not isinstance(error, DiskFullError):
             raise disk_full(path) from error
         raise

@@ -15,6 +15,7 @@ from pipelines.datasets.records import (
     restore_dataset,
     verify_files,
 )
+from pipelines.datasets.reports import DatasetReport, load_report
 from pipelines.datasets.samples import builtin_sample, dataset_title
 from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload
 from pipelines.datasets.splits import (
@@ -31,6 +32,7 @@ from pipelines.datasets.splits import (
 )
 
 __all__ = [
+    "DatasetReport",
     "block_split",
     "builtin_sample",
     "dataset_title",
@@ -41,6 +43,7 @@ __all__ = [
     "list_datasets",
     "list_splits",
     "load_dataset",
+    "load_report",
     "load_split",
     "new_upload_folder",
     "random_fold_splits",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipelines.contract import DatasetRecord, Task
 from pipelines.datasets.records import load_dataset, register
-from pipelines.datasets.storage import write_json
+from pipelines.datasets.reports import load_report
+from pipelines.datasets.storage import save_json
 from pipelines.errors import DataError
 from pipelines.settings import Settings
 from pipelines.text import Text, verbatim
@@ -25,12 +26,12 @@ def builtin_sample(task: Task, settings: Settings) -> DatasetRecord:
     """
     folder = settings.data / "samples" / task.id / f"sample-{generator_stamp(task)}"
     known = _known(folder, settings)
-    if known is not None:
+    if known is not None and load_report(known.dataset_id, settings) is not None:
         return known
     if not folder.is_dir():
         _write(task, folder)
     record = register(task, folder, {}, settings, title="sample", is_generated=True)
-    write_json(_marker(folder), {"dataset_id": record.dataset_id})
+    save_json(_marker(folder), {"dataset_id": record.dataset_id})
     return record
 
 

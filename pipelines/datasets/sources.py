@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
-from pipelines.datasets.storage import disk_errors
+from pipelines.core.files import disk_errors
 from pipelines.errors import DataError, DatasetNotFoundError
 from pipelines.settings import Settings
 from pipelines.text import Text

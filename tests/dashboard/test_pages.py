@@ -622,7 +622,7 @@ def test_a_stack_is_reported_and_used(settings: Settings) -> None:
 
     app = open_path(folder)
     assert_sound(app)
-    assert len(app.table) == 1
+    assert len(app.table) == 2, "one report on the sample, one on what was found"
     app.button(key=f"{TASK}.use").click().run()
 
     assert_sound(app)
@@ -642,3 +642,33 @@ def test_what_the_model_never_saw_is_shown_before_what_it_learned_from() -> None
     from dashboard.choices import order_parts
 
     assert order_parts(["train", "validation", "unseen"]) == ["unseen", "validation", "train"]
+
+
+def test_a_registered_data_set_keeps_its_report_and_can_be_read_otherwise(
+    settings: Settings,
+) -> None:
+    images, inside = fake.generate_stack(5, 64, 1)
+    folder = settings.home / "mine"
+    folder.mkdir(parents=True)
+    tifffile.imwrite(folder / "train-volume.tif", images)
+    tifffile.imwrite(folder / "train-labels.tif", inside.astype(np.uint8) * 255)
+    (folder / "notes.tif").write_text("no pixels")
+    record = datasets.register(registry.get_task(TASK), folder, {}, settings)
+    assert record.options["membrane_value"] == "low"
+
+    app = draw_step("data", data=record.dataset_id)
+
+    assert_sound(app)
+    assert len(app.table) == 1
+    assert any("notes.tif" in str(w.value) for w in app.warning), "which file is wrong"
+    prefix = f"{TASK}.{record.dataset_id}.reading"
+    assert app.button(key=f"{prefix}.apply").disabled
+    app.button_group(key=f"{prefix}.membrane_value").set_value("high").run()
+    app.button(key=f"{prefix}.apply").click().run()
+
+    assert_sound(app)
+    changed = datasets.load_dataset(record.dataset_id, settings)
+    assert changed.options["membrane_value"] == "high"
+    assert app.query_params["data"] == record.dataset_id
+    truth = registry.get_task(TASK).open_dataset(changed)[0].truth
+    assert np.array_equal(truth, ~inside[0])

@@ -14,7 +14,8 @@ from pipelines.datasets import (
     verify_files,
 )
 from pipelines.datasets.records import rename_dataset
-from pipelines.datasets.storage import write_json
+from pipelines.datasets.reports import load_report
+from pipelines.datasets.storage import save_json
 from pipelines.errors import DataFormatError, DatasetNotFoundError, DiskFullError
 from tests.wording import assert_clear
 
@@ -152,8 +153,30 @@ def test_a_full_disk_leaves_the_old_record(task, source, settings, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError) as caught:
-        write_json(path, {"new": 1})
+        save_json(path, {"new": 1})
     monkeypatch.undo()
     assert_clear(caught.value.text)
     assert load_dataset(record.dataset_id, settings) == record
-    assert [p.name for p in path.parent.iterdir()] == ["record.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "record.json",
+        "report.json",
+    ]
+
+
+def test_the_report_of_a_data_set_comes_back_as_it_was_found(task, source, settings):
+    record = register(task, source, {}, settings)
+    found = task.inspect(source, {})
+    report = load_report(record.dataset_id, settings)
+    assert report is not None
+    assert report.facts == found.facts
+    assert report.problems == found.problems
+    assert report.source == source.resolve()
+
+
+def test_a_missing_or_damaged_report_is_none(task, source, settings):
+    record = register(task, source, {}, settings)
+    path = settings.data / "datasets" / record.dataset_id / "report.json"
+    path.write_text('{"facts": 3}')
+    assert load_report(record.dataset_id, settings) is None
+    path.unlink()
+    assert load_report(record.dataset_id, settings) is None

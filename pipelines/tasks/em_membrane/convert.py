@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.files import disk_errors
 from pipelines.core.images import Stack
-from pipelines.datasets.storage import disk_errors
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
