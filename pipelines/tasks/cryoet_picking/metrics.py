@@ -32,7 +32,7 @@ BETA = 4.0
 # Thresholds at which rows keep counts; a candidate counts from its score on.
 THRESHOLDS: Floats = np.round(np.arange(0.01, 0.991, 0.01), 2)
 # Spread of the shift, in logits, between tomograms and networks; measured on folds.
-_SHIFT_LOGIT = 0.7
+_SHIFT_LOGIT = 1.0
 _MAX_PAIRS = 4_000_000  # pairs of neighbours looked at together: about 250 MB
 
 
