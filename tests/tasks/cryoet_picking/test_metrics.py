@@ -177,10 +177,10 @@ def test_each_kind_has_its_own_threshold():
 
 def test_best_thresholds_separate_true_from_false_scores():
     truth = picks_of(*[("ribosome", 0, 0, 400 * i) for i in range(5)])
-    good = [("ribosome", 0, 0, 400 * i, 0.7) for i in range(5)]
-    bad = [("ribosome", 0, 1000, 400 * i, 0.3) for i in range(20)]
+    good = [("ribosome", 0, 0, 400 * i, 0.9) for i in range(5)]
+    bad = [("ribosome", 0, 1000, 400 * i, 0.1) for i in range(20)]
     rows = metrics.measure(picks_of(*good, *bad), truth, CHALLENGE, group="g")
-    assert 0.31 < metrics.best_thresholds(rows)["ribosome"] < 0.7
+    assert 0.11 < metrics.best_thresholds(rows)["ribosome"] < 0.9
 
 
 def test_best_thresholds_stand_nearer_to_the_end_of_a_plateau_that_costs_less():
