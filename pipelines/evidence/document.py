@@ -12,6 +12,7 @@ from pipelines.evidence import svg
 from pipelines.text import Language, Text, format_bytes, format_duration, format_number, render
 
 _MOST_ROWS: Final = 40
+_CHART_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold a figure as SVG with its caption."""
+    """Hold a figure as SVG with its caption; `share` is how much of the page's width it takes."""
 
     drawing: str
     caption: str
     alt: str
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,11 @@ def _lay_view(view: views.View, language: Language) -> Iterator[Element]:
         caption = render(view.title, language)
         if view.source is not None:
             caption = f"{_ended(caption)} {render(view.source, language)}"
-        yield Picture(drawing, caption, render(view.alt or view.title, language))
+        is_wide = isinstance(view, views.GalleryView) or (
+            isinstance(view, views.ImageView) and len(view.panes) > 1
+        )
+        share = 1.0 if is_wide else _CHART_SHARE
+        yield Picture(drawing, caption, render(view.alt or view.title, language), share)
 
 
 @_lay_view.register

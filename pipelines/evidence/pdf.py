@@ -26,6 +26,8 @@ from pipelines.text import Language, Text, render
 _TEMPLATE: Final = Path(__file__).with_name("report.typ")
 _TONES: Final = {"warning": "#b35900", "error": "#b42318"}
 _ACCENT: Final = "#0b6e8f"
+_LONG_TABLE: Final = 24
+"""Rows from which a table may go on to the next page."""
 
 
 def to_pdf(document: Document, language: Language) -> bytes:
@@ -74,7 +76,9 @@ class _Source:
 
     @_set.register
     def _(self, element: Heading) -> str:
-        return f"#heading(level: {element.level}, {_string(element.words)})"
+        # pending figures come first: none may float into the next chapter
+        before = "#place.flush()\n" if element.level == 1 else ""
+        return f"{before}#heading(level: {element.level}, {_string(element.words)})"
 
     @_set.register
     def _(self, element: Paragraph) -> str:
@@ -96,15 +100,17 @@ class _Source:
         self._num_pictures += 1
         file = f"figure-{self._num_pictures:02d}.svg"
         (self._folder / file).write_text(element.drawing, encoding="utf-8")
-        drawn = f"image({_string(file)}, width: 100%, alt: {_string(element.alt)})"
-        return f"#figure({drawn}, caption: {_string(element.caption)})"
+        drawn = f"image({_string(file)}, width: {element.share:.0%}, alt: {_string(element.alt)})"
+        return f"#figure({drawn}, caption: {_string(element.caption)}, placement: auto)"
 
     @_set.register
     def _(self, element: Table) -> str:
         align = ", ".join("right" if is_number else "left" for is_number in element.is_number)
         head = ", ".join(_string(words) for words in element.header)
         cells = ", ".join(_string(words) for row in element.rows for words in row)
-        return f"#data-table(({align},), ({head},), ({cells},), {_string(element.caption)})"
+        may_break = "true" if len(element.rows) > _LONG_TABLE else "false"
+        caption = _string(element.caption)
+        return f"#data-table(({align},), ({head},), ({cells},), {caption}, {may_break})"
 
 
 def _string(words: str) -> str:

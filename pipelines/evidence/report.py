@@ -401,8 +401,13 @@ def limits_of(facts: RunFacts) -> Iterator[Text]:
             yield Text("evidence.limit_validation")
         if not unit:
             yield Text("evidence.limit_no_interval", part=words, n=count)
-        elif unit == "item":
-            yield Text("evidence.limit_item_interval", part=words)
+        elif unit != "group" and name != "train" and _num_groups(facts, part) < count:
+            yield Text(f"evidence.limit_{unit}_interval", part=words)
+
+
+def _num_groups(facts: RunFacts, part: Mapping[str, Any]) -> int:
+    scored = set(part["item_ids"])
+    return len({item.group for item in facts.record.items if item.item_id in scored})
 
 
 def _repeat(facts: RunFacts) -> Iterator[Block]:
@@ -417,8 +422,9 @@ def call_of(facts: RunFacts, *, data: str = "DATA") -> Call:
     request = facts.run.request
     if request.action == "train":
         return training_call(facts.task, request.config, source, run="RUN", preset=request.preset)
-    trained = {} if facts.card is None else facts.card.config
-    changed = {n: v for n, v in request.config.items() if trained.get(n) != v}
+    defaults = configs.to_json(facts.task.config_type())
+    trained = {**defaults, **({} if facts.card is None else facts.card.config)}
+    changed = {n: v for n, v in request.config.items() if n in trained and trained[n] != v}
     return prediction_call(
         facts.task, changed, source, checkpoint="CHECKPOINT", output="PREDICTION"
     )

@@ -11,6 +11,7 @@ import base64
 import functools
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,7 +25,7 @@ from pipelines.palette import DASHES, SEQUENCE, colour
 from pipelines.text import Language, format_number, render
 
 WIDTH: Final = 640
-_HEIGHT: Final = 300
+_HEIGHT: Final = 270
 _FONT: Final = 12
 _LETTER: Final = 0.53  # mean width of a letter, in heights of the font
 _INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
@@ -158,7 +159,7 @@ def _(view: views.ImageView, language: Language) -> str | None:
 def _(view: views.GalleryView, language: Language) -> str | None:
     if not view.pictures:
         return None
-    columns, gap = min(len(view.pictures), 5), 10
+    columns, gap = min(len(view.pictures), 4), 12
     side = min((WIDTH - gap * (columns - 1)) / columns, 150)
     parts, y = [], 0.0
     for start in range(0, len(view.pictures), columns):
@@ -168,10 +169,11 @@ def _(view: views.GalleryView, language: Language) -> str | None:
             x = index * (side + gap)
             height = side * pixels.shape[0] / pixels.shape[1]
             parts.append(_image(np.asarray(pixels), x, y, side, height))
-            words = _clipped(render(caption, language), side, 10.5)
-            parts.append(_text(x, y + height + 13, words, size=10.5, fill=_GREY))
+            for line, words in enumerate(_wrapped(render(caption, language), side, 10.5)):
+                low = y + height + 13 + 12 * line
+                parts.append(_text(x, low, words, size=10.5, fill=_GREY))
             tallest = max(tallest, height)
-        y += tallest + 24
+        y += tallest + 36
     return _document(parts, y, view, language)
 
 
@@ -204,7 +206,7 @@ class _Frame:
     @property
     def top(self) -> float:
         """Below the legend."""
-        return 26.0 if self.rows <= 5 else 44.0
+        return 32.0 if self.rows <= 5 else 48.0
 
     @property
     def bottom(self) -> float:
@@ -531,6 +533,12 @@ def _circle(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{stroke}"'
         f' stroke-width="{width}"/>'
     )
+
+
+def _wrapped(words: str, width: float, size: float) -> list[str]:
+    """Break words into at most two lines."""
+    lines = textwrap.wrap(words, max(4, int(width / (_LETTER * size)))) or [""]
+    return lines[:1] + ([_clipped(" ".join(lines[1:]), width, size)] if lines[1:] else [])
 
 
 def _clipped(words: str, width: float, size: float) -> str:

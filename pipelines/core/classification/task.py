@@ -14,15 +14,19 @@ from pipelines.commands import Command
 from pipelines.contract import (
     Array,
     DatasetRecord,
+    ExportableNetwork,
     Inspection,
     ItemStatistics,
     ItemSums,
     MetricInfo,
+    ModelFacts,
     OperatingPoint,
     Panel,
     Part,
     Prediction,
     Ranking,
+    ReportContext,
+    ReportSection,
     RunReporter,
     Sample,
     SplitManifest,
@@ -406,6 +410,26 @@ class ImageClassification(Task):
         from pipelines.core.classification.atlas import MapControls
 
         return MapControls
+
+    def model_facts(self) -> ModelFacts:
+        """Say what models are for, the licence of the data, and the limits."""
+        from pipelines.core.classification import evidence
+
+        return evidence.model_facts(self)
+
+    def network_for_export(
+        self, checkpoint: Path, samples: Sequence[Sample]
+    ) -> ExportableNetwork | None:
+        """Return the network with real pictures; None for measured features."""
+        from pipelines.core.classification import evidence
+
+        return evidence.network_for_export(self, checkpoint, samples)
+
+    def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:
+        """Add curves, calibration, the matrix and the worst errors to a report."""
+        from pipelines.core.classification import evidence
+
+        return evidence.report_sections(self, context)
 
     def panels(self) -> Sequence[Panel]:
         """List what the steps of the page offer."""

@@ -10,13 +10,17 @@ from pipelines.commands import Command
 from pipelines.contract import (
     Array,
     DatasetRecord,
+    ExportableNetwork,
     Inspection,
     ItemStatistics,
     ItemSums,
     MetricInfo,
+    ModelFacts,
     OperatingPoint,
     Panel,
     Prediction,
+    ReportContext,
+    ReportSection,
     RunReporter,
     Sample,
     SplitManifest,
@@ -186,6 +190,26 @@ class CryoetPicking(Task):
         from pipelines.tasks.cryoet_picking import metrics
 
         return metrics.point(metrics.best_thresholds(rows), source="scored")
+
+    def model_facts(self) -> ModelFacts:
+        """Say what models are for, the terms of the challenge's data, and the limits."""
+        from pipelines.tasks.cryoet_picking import evidence
+
+        return evidence.model_facts()
+
+    def network_for_export(
+        self, checkpoint: Path, samples: Sequence[Sample]
+    ) -> ExportableNetwork | None:
+        """Return the network with windows of real tomograms; None for the baselines."""
+        from pipelines.tasks.cryoet_picking import evidence
+
+        return evidence.network_for_export(checkpoint, samples)
+
+    def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:
+        """Add tomograms, method and every kind: the technical report that the contest asks for."""
+        from pipelines.tasks.cryoet_picking import evidence
+
+        return evidence.report_sections(context)
 
     def panels(self) -> Sequence[Panel]:
         """List viewer, clouds, curves, self-check, submission and lessons."""

@@ -12,13 +12,17 @@ from pipelines.commands import Command
 from pipelines.contract import (
     Array,
     DatasetRecord,
+    ExportableNetwork,
     Inspection,
     ItemStatistics,
     ItemSums,
     MetricInfo,
+    ModelFacts,
     OperatingPoint,
     Panel,
     Prediction,
+    ReportContext,
+    ReportSection,
     RunReporter,
     Sample,
     SplitManifest,
@@ -146,6 +150,26 @@ class EmMembrane(Task):
                 Text("em.truth_count", labels=len(labels), sections=len(item_ids))
             )
         return _Lazily(chosen, labels)
+
+    def model_facts(self) -> ModelFacts:
+        """Say what models are for, the terms of the challenge's data, and the limits."""
+        from pipelines.tasks.em_membrane import evidence
+
+        return evidence.model_facts()
+
+    def network_for_export(
+        self, checkpoint: Path, samples: Sequence[Sample]
+    ) -> ExportableNetwork | None:
+        """Return the network with real sections; None for the baseline."""
+        from pipelines.tasks.em_membrane import evidence
+
+        return evidence.network_for_export(checkpoint, samples)
+
+    def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:
+        """Add the worst and the best section, and a table of all, to a report."""
+        from pipelines.tasks.em_membrane import evidence
+
+        return evidence.report_sections(context)
 
     def panels(self) -> Sequence[Panel]:
         """List what can be looked at and played with."""

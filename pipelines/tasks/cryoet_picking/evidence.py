@@ -1,0 +1,284 @@
+"""What a report tells of picking: the tomograms, the method in words, results kind by kind.
+
+With the chapters that every task has, it makes the technical report that the contest asks of its
+winners, about four pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.contract import (
+    ExportableNetwork,
+    ModelFacts,
+    OperatingPoint,
+    ReportContext,
+    ReportSection,
+    Sample,
+)
+from pipelines.tasks.cryoet_picking import metrics
+from pipelines.tasks.cryoet_picking.config import Config
+from pipelines.tasks.cryoet_picking.data import Geometry
+from pipelines.tasks.cryoet_picking.display import cut_slice, display_bytes
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle
+from pipelines.tasks.cryoet_picking.picks import Floats, Picks
+from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_in, picks_at
+from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table
+from pipelines.text import Text, verbatim
+from pipelines.views import (
+    ImageView,
+    Pane,
+    PixelLayer,
+    PointLayer,
+    PointStyle,
+    TableView,
+    View,
+)
+
+_THICKNESS: Final = 5  # slices averaged: a single one of a noisy tomogram shows little
+_WINDOW: Final = (16.0, 240.0)
+_NUM_CURVES: Final = 2
+_EXPORTED_VOX: Final = 64
+_NUM_COLOURS: Final = 8
+_NO_NETWORKS: Final = ("templates", "blobs")
+_STYLES: Final[dict[str, PointStyle]] = {"false_positive": "dashed", "missed": "cross"}
+
+
+def model_facts() -> ModelFacts:
+    """Say what picking models are for, the terms of the challenge's data, and the limits."""
+    limits = ("simulated", "tomogram", "beta", "negative")
+    return ModelFacts(
+        Text("cryoet_report.purpose"),
+        Text("cryoet_report.licence"),
+        tuple(Text(f"cryoet_report.limit_{name}") for name in limits),
+    )
+
+
+# --- the network for other programs ---------------------------------------------------------------
+
+
+def network_for_export(checkpoint: Path, samples: Sequence[Sample]) -> ExportableNetwork | None:
+    """Return the network with the middle of each tomogram; None for the baselines."""
+    from pipelines.core.checkpoints import load_card, load_weights
+    from pipelines.tasks.cryoet_picking.model import build_network
+    from pipelines.tasks.cryoet_picking.volumes import normalised
+
+    card = load_card(checkpoint, task_id="cryoet_picking")
+    if card.architecture["name"] in _NO_NETWORKS:
+        return None
+    model = build_network(card.architecture)
+    model.load_state_dict(load_weights(checkpoint))
+    parts = [_middle(normalised(sample.image)) for sample in samples]
+    shape = np.min([part.shape for part in parts], 0) // model.multiple * model.multiple
+    inputs = np.stack([part[tuple(slice(0, int(n)) for n in shape)] for part in parts])[:, None]
+    # the light network halves and doubles again: any multiple fits; those of MONAI fix their sizes
+    free = ("batch", "z", "y", "x") if model.stride == 2 else ("batch",)
+    return ExportableNetwork(
+        module=model.eval(),
+        inputs=inputs.astype(np.float32),
+        axes=("batch", "channel", "z", "y", "x"),
+        free=free,
+        note=Text("cryoet_report.onnx", multiple=model.multiple, stride=model.stride),
+    )
+
+
+def _middle(volume: Any) -> Any:  # `(Z, Y, X)` float16
+    cut = []
+    for length in volume.shape:
+        start = max(0, (length - _EXPORTED_VOX) // 2)
+        cut.append(slice(start, start + _EXPORTED_VOX))
+    return volume[tuple(cut)]
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def report_sections(context: ReportContext) -> list[ReportSection]:
+    """Tell of the tomograms, of the method, and of every kind."""
+    sections = [
+        ReportSection("data", tuple(_data(context)), Text("cryoet_report.data")),
+        ReportSection("method", tuple(_method(context)), Text("cryoet_report.method")),
+    ]
+    results = tuple(_results(context))
+    if results:
+        sections.append(ReportSection("results", results, Text("cryoet_report.results")))
+    return sections
+
+
+def _data(context: ReportContext) -> Iterator[Text | View]:
+    samples = list(context.samples)
+    if not samples:
+        return
+    geometry: Geometry = samples[0].meta["geometry"]
+    yield Text(
+        "cryoet_report.volumes",
+        shape=" × ".join(map(str, geometry.shape)),
+        spacing=geometry.spacing_angstrom,
+        offset=context.record.options.get("voxel_offset", "0"),
+    )
+    yield _counts_table(samples)
+    labelled = [s for s in samples if s.truth is not None and len(s.truth.picks)]
+    if labelled:
+        yield _truth_view(labelled[0])
+
+
+def _counts_table(samples: Sequence[Sample]) -> TableView:
+    labelled = [sample for sample in samples if sample.truth is not None]
+    rows = []
+    for particle in _particles(samples[0]):
+        counts = [s.truth.picks.counts().get(particle.name, 0) for s in labelled]
+        share = particle.hit_radius_angstrom
+        rows.append((verbatim(particle.name), particle.radius_angstrom, share, particle.weight,
+                     *map(int, counts)))  # fmt: skip
+    columns = [Text(f"cryoet_report.column.{n}") for n in ("kind", "radius", "hit", "weight")]
+    columns += [verbatim(sample.item_id) for sample in labelled]
+    return TableView(Text("cryoet_report.counts"), tuple(columns), tuple(rows))
+
+
+def _method(context: ReportContext) -> Iterator[Text | View]:
+    config: Config = context.config
+    name = str(context.architecture.get("name", config.architecture))
+    yield Text(
+        f"cryoet_report.network.{name}",
+        width=int(context.architecture.get("width", config.width)),
+    )
+    if name in _NO_NETWORKS:
+        return
+    yield Text(
+        f"cryoet_report.target.{config.target}",
+        share=config.radius_share,
+        loss=Text(f"cryoet_report.loss.{config.loss}"),
+        beta=config.tversky_beta,
+        background=config.background_weight,
+    )
+    yield Text(
+        "cryoet_report.patches",
+        side=config.patch_vox,
+        batch=config.batch_size,
+        share=config.particle_share,
+        hard=config.hard_kind_weight,
+    )
+    yield Text(
+        "cryoet_report.augmentation",
+        degrees=config.rotation_degrees,
+        noise=config.noise_std,
+        contrast=config.contrast,
+        decay=config.ema_decay,
+    )
+    yield Text(
+        f"cryoet_report.picking.{config.picking}",
+        overlap=config.overlap,
+        symmetries=Text(f"cryoet_config.symmetries.{config.symmetries}"),
+        smoothing=config.smoothing_share,
+        exclusion=config.exclusion_share,
+        threshold=config.component_threshold,
+        size=config.min_component_share,
+    )
+    yield Text("cryoet_report.metric")
+
+
+def _results(context: ReportContext) -> Iterator[Text | View]:
+    rows, point = context.statistics, context.operating_point
+    if rows is None or point is None:
+        return
+    yield score_table(rows, point)
+    yield bar_view(rows, point)
+    yield Text("cryoet_report.hard_kinds", n=_NUM_CURVES)
+    for kind in _hardest(rows, point):
+        yield from curve_views(rows, point, kind)
+    scored = [s for s in context.samples if s.truth is not None and len(s.truth.picks)]
+    if scored and scored[0].item_id in context.predictions:
+        yield _errors_view(scored[0], context, point)
+
+
+def _hardest(rows: Any, point: OperatingPoint) -> list[str]:
+    """Return the scored kinds of the lowest F4."""
+    pooled = {k: c for k, c in metrics.pool_rows(rows).items() if c.weight > 0}
+
+    def score(kind: str) -> float:
+        return metrics.f_beta_score(pooled[kind].at(metrics.threshold_of(point, kind)))
+
+    return sorted(pooled, key=score)[:_NUM_CURVES]
+
+
+# --- slices ---------------------------------------------------------------------------------------
+
+
+def _truth_view(sample: Sample) -> View:
+    picks, particles = sample.truth.picks, _particles(sample)
+    order = {p.name: k for k, p in enumerate(particles)}
+    meanings = [f"kind_{order[k] % _NUM_COLOURS + 1}" for k in picks.kind_names().tolist()]
+    section = _fullest_section(picks, particles, sample)
+    pane = _pane(sample, section, picks.positions, _radii(picks, particles), meanings)
+    title = Text("cryoet_report.truth_slice", item=sample.item_id, section=section + 1)
+    return _view(sample, title, pane)
+
+
+def _errors_view(sample: Sample, context: ReportContext, point: OperatingPoint) -> View:
+    """Show right, false and missed picks in the section that cuts most of the true ones."""
+    prediction = context.predictions[sample.item_id]
+    particles = particles_in(prediction)
+    picks = picks_at(candidates_of(prediction), dict(point.thresholds))
+    truth = sample.truth.picks
+    is_hit, is_found = metrics.hit_flags(picks, truth, particles)
+    missed = truth.take(~is_found)
+    meanings = ["true_positive" if hit else "false_positive" for hit in is_hit]
+    meanings += ["missed"] * len(missed)
+    positions = np.concatenate([picks.positions, missed.positions])
+    radii = np.concatenate([_radii(picks, particles), _radii(missed, particles)])
+    section = _fullest_section(truth, particles, sample)
+    pane = _pane(sample, section, positions, radii, meanings)
+    title = Text("cryoet_report.error_slice", item=sample.item_id, section=section + 1)
+    return _view(sample, title, pane)
+
+
+def _pane(
+    sample: Sample, section: int, positions: Floats, radii: Floats, meanings: Sequence[str]
+) -> Pane:
+    """Cut the tomogram along z, with the circles in which the section meets the spheres."""
+    geometry: Geometry = sample.meta["geometry"]
+    pixels = cut_slice(display_bytes(sample), "xy", section, thickness=_THICKNESS)
+    vox = geometry.to_vox(positions) if len(positions) else np.zeros((0, 3))
+    radii_vox = radii / geometry.spacing_angstrom
+    depth = np.abs(vox[:, 0] - section)
+    rows = np.flatnonzero(depth < radii_vox).tolist()
+    circles = PointLayer(
+        vox[rows, 1:],
+        np.sqrt(radii_vox[rows] ** 2 - depth[rows] ** 2),
+        tuple(meanings[r] for r in rows),
+        tuple(_STYLES.get(meanings[r], "circle") for r in rows),
+        Text("cryoet_report.picks"),
+    )
+    return Pane(Text("cryoet_report.section", section=section + 1), (
+        PixelLayer(pixels, window=_WINDOW), circles))  # fmt: skip
+
+
+def _view(sample: Sample, title: Text, pane: Pane) -> View:
+    geometry: Geometry = sample.meta["geometry"]
+    return ImageView(
+        title, (pane,), pixel_size=geometry.spacing_angstrom, unit="angstrom",
+        source=Text("cryoet_report.legend"),
+    )  # fmt: skip
+
+
+def _fullest_section(picks: Picks, particles: Sequence[Particle], sample: Sample) -> int:
+    """Return the section that cuts most of the picks."""
+    geometry: Geometry = sample.meta["geometry"]
+    z = geometry.to_vox(picks.positions)[:, 0]
+    radii = _radii(picks, particles) / geometry.spacing_angstrom
+    sections = np.arange(geometry.shape[0])
+    counts = (np.abs(z[None] - sections[:, None]) < radii[None]).sum(1)
+    return int(counts.argmax())
+
+
+def _radii(picks: Picks, particles: Sequence[Particle]) -> Floats:
+    known = {p.name: p.radius_angstrom for p in particles}
+    return np.array([known.get(kind, 50.0) for kind in picks.kind_names().tolist()], np.float64)
+
+
+def _particles(sample: Sample) -> tuple[Particle, ...]:
+    return tuple(sample.meta.get("particles", CHALLENGE))
