@@ -172,6 +172,33 @@ def load_networks(folder: Path) -> list[Any]:  # of the classes above
     return networks
 
 
+class MeanNetwork(nn.Module):
+    """Answer as several networks averaged: logits whose softmax is the mean of theirs."""
+
+    def __init__(self, networks: Sequence[Any], *, is_heat: bool) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.stride, self.multiple = networks[0].stride, networks[0].multiple
+        self.is_heat = is_heat
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return `(B, K, ...)` logits; of the sigmoid for heat maps."""
+        answers = [network(volumes) for network in self.networks]
+        if self.is_heat:
+            mean = torch.stack([a.sigmoid() for a in answers]).mean(0)
+            return torch.logit(mean, eps=1e-6)
+        return torch.stack([a.softmax(1) for a in answers]).mean(0).clamp_min(1e-9).log()
+
+
+def load_mean(folder: Path) -> Any:  # a network of this module
+    """Build one network that answers as the whole checkpoint does, in evaluation mode."""
+    networks = load_networks(folder)
+    if len(networks) == 1:
+        return networks[0].eval()
+    is_heat = load_card(folder).architecture["target"] == "gaussian"
+    return MeanNetwork(networks, is_heat=is_heat).eval()
+
+
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),

@@ -299,7 +299,7 @@ def test_exported_notebook_makes_the_submission_again(trained, tree, tmp_path, m
 
 def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path):
     from pipelines.core.checkpoints import load_card
-    from pipelines.tasks.cryoet_picking.model import load_networks
+    from pipelines.tasks.cryoet_picking.model import load_mean, load_networks
 
     config = dataclasses.replace(QUICK, networks=2)
     samples = TASK.open_dataset(record_of(tree))
@@ -310,6 +310,10 @@ def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path)
     assert any(not torch.equal(a, b) for a, b in pairs)
     assert load_card(folder).extra["held_out"] == {"TS_1": 0, "TS_2": 1}
     assert TASK.cross_fitted_items(folder) == ("TS_1", "TS_2")
+    volume = torch.randn(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        mean = (first.eval()(volume).softmax(1) + second.eval()(volume).softmax(1)) / 2
+        assert torch.allclose(load_mean(folder)(volume).softmax(1), mean, atol=1e-5)
     steps = [p["step"] for p in run.points]
     assert steps == sorted(steps)
     assert steps[-1] == 4
