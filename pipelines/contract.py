@@ -393,6 +393,7 @@ class PanelContext:
         operating_point: Thresholds that the page's sliders stand on.
         statistics: Rows of the chosen prediction, or None.
         scratch: Folder of this data set for files that a panel makes and that may vanish.
+        checkpoint: Folder of the chosen model, or None.
     """
 
     record: DatasetRecord | None
@@ -403,6 +404,7 @@ class PanelContext:
     operating_point: OperatingPoint | None = None
     statistics: ItemStatistics | None = None
     scratch: Path | None = None
+    checkpoint: Path | None = None
 
     @property
     def sample(self) -> Sample:
@@ -785,6 +787,10 @@ class Task(ABC):
     def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:
         """Add to the report of a run what only the task knows: pictures, tables, its method."""
         return ()
+
+    def pack_files(self, context: ReportContext) -> Mapping[str, bytes]:
+        """Add files to the evidence pack, by name: what only this field knows (nothing here)."""
+        return {}
 
     def commands(self) -> Sequence[Command]:
         """List what the task adds to the command line, called `NAME TASK ...`."""

@@ -126,6 +126,7 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
             operating_point=point,
             statistics=shown.statistics,
             scratch=scratch_folder(choices.record),
+            checkpoint=choices.model.folder if choices.model is not None else None,
         )
         views = _compute(panel, context, controls, shown, names)
         draw_all(views, f"{task.id}.{panel.panel_id}", on_canvas)

@@ -261,6 +261,8 @@ def _write_words(facts: RunFacts, folder: Path, settings: Settings, onnx: OnnxOu
     write_bytes(folder / "repeat.ipynb", to_notebook(facts, "en"))
     write_bytes(folder / "curves.csv", _curves_csv(facts).encode())
     write_bytes(folder / "README.md", _readme(facts).encode())
+    for name, content in facts.task.pack_files(facts.context()).items():
+        write_bytes(folder / name, content)
 
 
 def _write_report(report: Document, language: Language, folder: Path) -> None:

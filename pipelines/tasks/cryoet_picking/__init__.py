@@ -211,6 +211,12 @@ class CryoetPicking(Task):
 
         return evidence.report_sections(context)
 
+    def pack_files(self, context: ReportContext) -> Mapping[str, bytes]:
+        """Add the notebook that makes the submission again."""
+        from pipelines.tasks.cryoet_picking import evidence
+
+        return evidence.pack_files(context)
+
     def panels(self) -> Sequence[Panel]:
         """List viewer, clouds, curves, self-check, submission and lessons."""
         from pipelines.tasks.cryoet_picking.panels import list_panels

@@ -26,7 +26,12 @@ from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.display import cut_slice, display_bytes
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
-from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_in, picks_at
+from pipelines.tasks.cryoet_picking.predictions import (
+    candidates_of,
+    particles_in,
+    picks_at,
+    thresholds_of,
+)
 from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table
 from pipelines.text import Text, verbatim
 from pipelines.views import (
@@ -63,22 +68,21 @@ def model_facts() -> ModelFacts:
 
 def network_for_export(checkpoint: Path, samples: Sequence[Sample]) -> ExportableNetwork | None:
     """Return the network with the middle of each tomogram; None for the baselines."""
-    from pipelines.core.checkpoints import load_card, load_weights
-    from pipelines.tasks.cryoet_picking.model import build_network
+    from pipelines.core.checkpoints import load_card
+    from pipelines.tasks.cryoet_picking.model import load_mean
     from pipelines.tasks.cryoet_picking.volumes import normalised
 
     card = load_card(checkpoint, task_id="cryoet_picking")
     if card.architecture["name"] in _NO_NETWORKS:
         return None
-    model = build_network(card.architecture)
-    model.load_state_dict(load_weights(checkpoint))
+    model = load_mean(checkpoint)
     parts = [_middle(normalised(sample.image)) for sample in samples]
     shape = np.min([part.shape for part in parts], 0) // model.multiple * model.multiple
     inputs = np.stack([part[tuple(slice(0, int(n)) for n in shape)] for part in parts])[:, None]
     # the light network halves and doubles again: any multiple fits; those of MONAI fix their sizes
     free = ("batch", "z", "y", "x") if model.stride == 2 else ("batch",)
     return ExportableNetwork(
-        module=model.eval(),
+        module=model,
         inputs=inputs.astype(np.float32),
         axes=("batch", "channel", "z", "y", "x"),
         free=free,
@@ -282,3 +286,23 @@ def _radii(picks: Picks, particles: Sequence[Particle]) -> Floats:
 
 def _particles(sample: Sample) -> tuple[Particle, ...]:
     return tuple(sample.meta.get("particles", CHALLENGE))
+
+
+# --- files of the pack ----------------------------------------------------------------------------
+
+
+def pack_files(context: ReportContext) -> dict[str, bytes]:
+    """Return the notebook that makes the submission again from the released layout."""
+    from pipelines.tasks.cryoet_picking.notebook import FILENAME, to_notebook
+
+    if not context.predictions:
+        return {}
+    thresholds = thresholds_of(next(iter(context.predictions.values())))
+    if context.operating_point is not None:
+        thresholds = dict(context.operating_point.thresholds)
+    title = context.record.title
+    return {
+        FILENAME: to_notebook(
+            data="DATA", checkpoint="run/checkpoint", thresholds=thresholds, title=title
+        )
+    }

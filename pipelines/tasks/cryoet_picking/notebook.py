@@ -1,35 +1,51 @@
-"""Export a prediction as a Jupyter notebook that makes the submission again from the files."""
+"""Write a Jupyter notebook that makes a submission again from the challenge's files."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Final
 
-_PREDICT = """from pipelines.cli import main
+from pipelines.core.notebooks import write_notebook
+
+FILENAME: Final = "submission.ipynb"
+_HEAD: Final = """from pathlib import Path
+
+DATA = Path({data!r})  # folder with static/, a zip of it, or a copick configuration
+CHECKPOINT = Path({checkpoint!r})  # run or checkpoint folder
+WORK = Path("prediction")
+SUBMISSION = Path("submission.csv")
+THRESHOLDS = {thresholds!r}  # frozen: chosen on tomograms held out of training"""
+_PREDICT: Final = """from pipelines.cli import main
 
 status = main([
     "predict", "cryoet_picking",
     "--checkpoint", str(CHECKPOINT), "--input", str(DATA), "--output", str(WORK),
 ])
 assert status == 0"""
-_SUBMIT = """from pipelines.tasks.cryoet_picking.picks import Picks
+_SUBMIT: Final = """from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.predictions import (
     candidates_of, open_all, particles_in, picks_at,
 )
-from pipelines.tasks.cryoet_picking.submission import to_csv
+from pipelines.tasks.cryoet_picking.submission import read_submission, to_csv
 
 predictions = list(open_all(WORK).values())
 picks = Picks.concatenate([picks_at(candidates_of(p), THRESHOLDS) for p in predictions])
-SUBMISSION.write_bytes(to_csv(picks, particles_in(predictions[0])))
-print(len(picks), "picks of", len(predictions), "tomograms:", picks.counts())"""
+particles = particles_in(predictions[0])
+SUBMISSION.write_bytes(to_csv(picks, particles))
+written = read_submission(SUBMISSION.read_bytes(), particles, file=SUBMISSION.name)
+print(len(written), "picks of", len(predictions), "tomograms:", written.counts())"""
+_WORDS: Final = """# Particle picking: {title}
+
+Finds the particles in every tomogram below `DATA` with the weights in `CHECKPOINT`, keeps the
+candidates that reach the threshold of their kind, and writes `submission.csv` (id, experiment,
+particle_type, x, y, z in angstrom). Set the first cell, then run all; the product must be on the
+Python path."""
 
 
 def to_notebook(
-    *, data: Path, checkpoint: Path, thresholds: Mapping[str, float], title: str
+    *, data: str, checkpoint: str, thresholds: Mapping[str, float], title: str
 ) -> bytes:
-    """Return a notebook (nbformat 4.5) that predicts, cuts at the thresholds and writes the CSV.
+    """Return a notebook that predicts, cuts at the thresholds and writes the CSV.
 
     Args:
         data: Tree of the tomograms.
@@ -38,39 +54,11 @@ def to_notebook(
         title: Name of the data set, for the heading.
     """
     frozen = {kind: round(float(value), 4) for kind, value in thresholds.items()}
-    settings = "\n".join(
-        (
-            "from pathlib import Path",
-            "",
-            f"DATA = Path({str(data)!r})  # folder with static/",
-            f"CHECKPOINT = Path({str(checkpoint)!r})  # run or checkpoint folder",
-            'WORK = Path("prediction")',
-            'SUBMISSION = Path("submission.csv")',
-            f"THRESHOLDS = {frozen!r}",
-        )
+    return write_notebook(
+        [
+            ("markdown", _WORDS.format(title=title)),
+            ("code", _HEAD.format(data=data, checkpoint=checkpoint, thresholds=frozen)),
+            ("code", _PREDICT),
+            ("code", _SUBMIT),
+        ]
     )
-    cells = [
-        _cell("markdown", f"# Particle picking: {title}\n\nSet the first cell, then run all.", 0),
-        _cell("code", settings, 1),
-        _cell("code", _PREDICT, 2),
-        _cell("code", _SUBMIT, 3),
-    ]
-    book = {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": {
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-        },
-        "cells": cells,
-    }
-    return json.dumps(book, indent=1).encode()
-
-
-def _cell(kind: str, source: str, number: int) -> dict[str, Any]:
-    cell: dict[str, Any] = {
-        "cell_type": kind,
-        "id": f"cell-{number}",
-        "metadata": {},
-        "source": source.splitlines(keepends=True),
-    }
-    return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pipelines.config import option
@@ -244,14 +243,13 @@ def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
 
 
 def _notebook(context: PanelContext, thresholds: dict[str, float]) -> DownloadView:
-    """Offer a notebook that makes this submission again; the weights' folder is filled in there."""
+    """Offer a notebook that makes this submission again, with the paths of data and weights."""
     record = context.record
-    root, title = (record.root, record.title) if record is not None else (Path("."), "")
+    root, title = (str(record.root), record.title) if record is not None else ("DATA", "")
+    checkpoint = str(context.checkpoint) if context.checkpoint is not None else "CHECKPOINT"
 
     def make() -> bytes:
-        return to_notebook(
-            data=root, checkpoint=Path("runs/RUN"), thresholds=thresholds, title=title
-        )
+        return to_notebook(data=root, checkpoint=checkpoint, thresholds=thresholds, title=title)
 
     return DownloadView(
         Text("cryoet.notebook"), "submission.ipynb", make, "application/x-ipynb+json"

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from pipelines import actions, cli
 from pipelines.contract import OperatingPoint, TrainingData
 from pipelines.errors import ConfigError, DataFormatError
+from pipelines.settings import REPOSITORY
 from pipelines.tasks.cryoet_picking import TASK
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.predictions import candidates_of, picks_at
@@ -275,20 +276,22 @@ def test_threshold_sources_are_said(predicted):
 
 
 def test_exported_notebook_makes_the_submission_again(trained, tree, tmp_path, monkeypatch):
-    """Run the cells in order, as a kernel would, from another folder."""
+    """Run it in a kernel of its own, from another folder, as a reader would."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     from pipelines.tasks.cryoet_picking.notebook import to_notebook
     from pipelines.tasks.cryoet_picking.picks import Picks
     from pipelines.tasks.cryoet_picking.submission import to_csv
 
     thresholds = {"threshold": 0.05}
-    book = json.loads(
-        to_notebook(data=tree, checkpoint=trained[0], thresholds=thresholds, title="test")
+    content = to_notebook(
+        data=str(tree), checkpoint=str(trained[0]), thresholds=thresholds, title="test"
     )
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    for cell in book["cells"]:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
+    book = nbformat.reads(content.decode(), as_version=4)
+    nbformat.validate(book)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    nbclient.NotebookClient(
+        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     folder = tmp_path / "direct"
     record = record_of(tree)
     made = TASK.predict(trained[0], TASK.open_dataset(record), QUICK, Reporter(folder))
