@@ -54,13 +54,13 @@ class Config:
     batch_size: int = option(8, low=1, high=64, group="patches")
     particle_share: float = option(0.75, low=0.0, high=1.0, group="patches", step=0.05)
     hard_kind_weight: float = option(2.0, low=1.0, high=10.0, group="patches", expert=True)
-    rotation_degrees: float = option(180.0, low=0.0, high=180.0, unit="°", group="augmentation")
+    rotation_degrees: float = option(20.0, low=0.0, high=180.0, unit="°", group="augmentation")
     flips: bool = option(True, group="augmentation")
     noise_std: float = option(0.3, low=0.0, high=2.0, group="augmentation", step=0.05)
     contrast: float = option(0.2, low=0.0, high=0.9, group="augmentation", step=0.05)
     mixing: float = option(0.0, low=0.0, high=1.0, group="augmentation", step=0.05)
 
-    symmetries: str = option("all", choices=("none", "flips", "all"), group="prediction")
+    symmetries: str = option("flips", choices=("none", "flips", "all"), group="prediction")
     overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", step=0.05)
     window_vox: int = option(128, low=32, high=384, unit="vx", group="prediction", expert=True)
     picking: str = option("maxima", choices=("maxima", "components"), group="prediction")
@@ -86,7 +86,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "width": 16,
         "patch_vox": 48,
         "networks": 1,
-        "symmetries": "flips",
     },
     "standard": {"time_limit_s": 600.0},
     "best": {"time_limit_s": 3600.0, "networks": 4},

@@ -3,9 +3,9 @@
 Which augmentations: turning about z, flips, noise and contrast, and no other rotation. The missing
 wedge is fixed to the microscope, so a tomogram looks smeared along z whatever the particle's
 orientation; turning it out of the xy plane would make images that no microscope takes. A turn about
-z moves the wedge's direction within the plane; it is allowed in full by default because it gave
-more than it cost (see docs/experiments_cryoet.md), and can be limited to small angles. Flips keep
-the wedge (it is symmetric); they mirror molecules, whose handedness is not seen at 20 angstrom.
+z moves the wedge's direction within the plane, so that it is limited to small angles by default:
+turning in full gave less on unseen tomograms (see docs/experiments_cryoet.md). Flips keep the wedge
+(it is symmetric); they mirror molecules, whose handedness is not seen at 20 angstrom.
 """
 
 from __future__ import annotations
