@@ -376,7 +376,7 @@ def _choose_point(
     task: Task, rows: ItemStatistics, parts: Mapping[str, Sequence[str]]
 ) -> OperatingPoint:
     if "validation" in parts:
-        best = task.best_operating_point(rows.of_items(parts["validation"]))
+        best = task.point_to_keep(rows.of_items(parts["validation"]))
         return dataclasses.replace(best, source="validation")
     return dataclasses.replace(task.best_operating_point(rows), source="scored")
 

@@ -796,6 +796,13 @@ class Task(ABC):
         """List what the task adds to the command line, called `NAME TASK ...`."""
         return ()
 
+    def point_to_keep(self, rows: ItemStatistics) -> OperatingPoint:
+        """Return the point to store with a model, chosen on validation items: the best there.
+
+        A task whose best threshold jumps between a few validation items chooses more steadily.
+        """
+        return self.best_operating_point(rows)
+
     def best_operating_point(self, rows: ItemStatistics) -> OperatingPoint:
         """Return the threshold with the best main metric on `rows` (single threshold tasks)."""
         (name, values), *_ = self.thresholds(rows).items()

@@ -141,6 +141,10 @@ class EmMembrane(Task):
         """Return the middle of the plateau with the best V_Rand."""
         return OperatingPoint({"threshold": metrics.best_threshold(rows)}, source="scored")
 
+    def point_to_keep(self, rows: ItemStatistics) -> OperatingPoint:
+        """Return a threshold that one odd validation section does not carry away."""
+        return OperatingPoint({"threshold": metrics.steady_threshold(rows)}, source="scored")
+
     def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
         """Match a label stack with the sections of a prediction by order."""
         labels = data.open_label_stack(source)

@@ -265,6 +265,29 @@ def test_repeated_rows_count_repeatedly() -> None:
     )
 
 
+def _two_cells(gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return two cells whose border is missed in one pixel, as sure as `gap`, and their truth."""
+    truth = np.ones((1, 20, 21), bool)
+    truth[0, :, 10] = False
+    probability = np.where(truth, 0.99, 0.01).astype(np.float32)
+    probability[0, 7, 10] = gap
+    return probability, truth
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.2, 0.46), (0.7, 0.7)])
+def test_the_steady_threshold_moves_only_where_it_must(gap: float, expected: float) -> None:
+    rows = metrics.measure(*_two_cells(gap))
+    found = metrics.steady_threshold(rows)
+    assert found == pytest.approx(expected, abs=0.011)
+    assert metrics.score(rows, found)["v_rand"] == 1
+    assert metrics.score(rows, 0.1)["v_rand"] < 0.7
+
+
+def test_without_any_cell_the_steady_threshold_is_the_usual_one() -> None:
+    rows = metrics.measure(np.full((1, 4, 4), 0.3, np.float32), np.zeros((1, 4, 4), bool))
+    assert metrics.steady_threshold(rows) == pytest.approx(0.46)
+
+
 def test_the_best_threshold_is_the_middle_of_a_plateau() -> None:
     truth = _walls(21, 5, 12)
     rows = metrics.measure(np.where(truth, 0.9, 0.1)[None].astype(np.float32), truth[None])
