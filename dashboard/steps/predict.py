@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipelines.settings import load_settings
 
 _FOLLOWED = "predict"
 _SKELETON_PX = 420
+_LARGE = 5000  # items
 
 
 def show(task: Task, choices: Choices, changes: Mapping[str, Any] | None = None) -> None:
@@ -89,7 +91,7 @@ def predict_item(
     _record: DatasetRecord,
 ) -> Prediction:
     """Return what a model says of one item, computed in the warm process."""
-    record = datasets.record_to_json(_record)
+    record = datasets.record_to_json(_only(_record, item_id))
     place = st.empty()
     with place.container():
         st.caption(f":material/hourglass_top: {tr('predict_step.computing')}")
@@ -99,6 +101,13 @@ def predict_item(
     )
     place.empty()
     return found
+
+
+def _only(record: DatasetRecord, item_id: str) -> DatasetRecord:
+    """Leave the other items of a very large data set out: to send them takes seconds."""
+    if len(record.items) < _LARGE:
+        return record
+    return dataclasses.replace(record, items=(record.item(item_id),))
 
 
 def _draw_start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 import numpy as np
@@ -158,7 +159,8 @@ def _pick_features(desk: Desk, atlas: Any) -> Any:
     name = st.text_input(tr("classes_page.backbone"), "resnet18", key=f"{key}.name").strip()
 
     def make() -> dict[str, Any]:
-        record = datasets.record_to_json(desk.record)
+        slim = dataclasses.replace(desk.record, items=())  # the task lists the files itself
+        record = datasets.record_to_json(slim)
         features, is_pretrained = warm.warm_call(
             "pipelines.actions:ask_task", desk.task.id, "embed_by_backbone", record,
             atlas.item_ids, name, timeout_s=_TIMEOUT_S,

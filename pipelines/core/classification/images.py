@@ -41,6 +41,7 @@ MAX_IMAGES: Final = 600_000
 MAX_PIXELS: Final = 36_000_000
 """Largest picture decoded: 6000 x 6000. A larger one is refused from its header."""
 _CHUNK: Final = 32
+_PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NATURAL: Final = 20_000
 """Pictures up to which they are put in natural order; more are sorted by their plain names."""
 _EASY_BYTES: Final = 64_000_000
@@ -82,16 +83,21 @@ class Source:
         entries: The pictures, in natural order.
         tables: Names of the CSV files.
         refusals: (file, sentence) of what was left out.
+        table_entries: Where tables lie in a large archive, whose directory is parsed only once.
     """
 
     path: Path
     entries: tuple[Entry, ...]
     tables: tuple[str, ...]
     refusals: tuple[tuple[str, Text], ...]
+    table_entries: tuple[Entry, ...] = ()
 
     def read_table(self, name: str, max_bytes: int = 200_000_000) -> str:
         """Return the text of a CSV file; bytes that are not UTF-8 are replaced."""
-        if self.path.is_dir():
+        known = next((e for e in self.table_entries if e.name == name), None)
+        if known is not None and known.method in _PLAIN and known.num_bytes <= max_bytes:
+            content = self._read_known(known)
+        elif self.path.is_dir():
             content = (self.path / name).read_bytes()[: max_bytes + 1]
         elif self.path.suffix.lower() == ".csv":
             content = self.path.read_bytes()[: max_bytes + 1]
@@ -101,6 +107,13 @@ class Source:
         if len(content) > max_bytes:
             raise DataFormatError(Text("classes.table_too_big", file=name, limit=max_bytes))
         return content.decode("utf-8-sig", errors="replace")
+
+    def _read_known(self, table: Entry) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                return _read_member(file, table)
+        except _DAMAGE as error:
+            raise DataFormatError(Text("classes.unreadable", file=table.name)) from error
 
 
 def open_source(path: Path) -> Source:
@@ -148,9 +161,10 @@ def _plain_archive(path: Path) -> Source | None:
     entries = [_entry(i) for i in infos if i.filename.lower().endswith(_SUFFIXES)]
     if not is_plain or not entries:
         return None
-    entries.sort(key=lambda e: natural_key(e.name) if len(entries) < _NATURAL else e.name)
-    tables = tuple(n for n in names if n.lower().endswith(".csv"))
-    return Source(path, tuple(entries), tables, ())
+    is_large = len(entries) >= _NATURAL  # asked before: while a list is sorted it reads as empty
+    entries.sort(key=lambda e: e.name if is_large else natural_key(e.name))
+    tables = tuple(_entry(i) for i in infos if i.filename.lower().endswith(".csv"))
+    return Source(path, tuple(entries), tuple(t.name for t in tables), (), tables)
 
 
 def _is_suspicious(info: zipfile.ZipInfo) -> bool:
@@ -223,23 +237,10 @@ class PictureReader:
         return decode(self.read_bytes(entry), entry.name)
 
     def _read_member(self, entry: Entry) -> bytes:
-        if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if entry.method not in _PLAIN:
             with open_zip(self._path) as archive:
                 return archive.read(entry.name)
-        file = self._handle()
-        file.seek(entry.offset)
-        head = file.read(30)
-        name_length, extra_length = struct.unpack("<HH", head[26:30])
-        file.seek(name_length + extra_length, os.SEEK_CUR)
-        packed = file.read(entry.packed_bytes)
-        if entry.method == zipfile.ZIP_STORED:
-            content = packed
-        else:
-            # at most as many bytes as declared, whatever the stream would give
-            content = zlib.decompressobj(-15).decompress(packed, entry.num_bytes + 1)
-        if len(content) != entry.num_bytes or zlib.crc32(content) != entry.crc:
-            raise ValueError("content differs from the directory")
-        return content
+        return _read_member(self._handle(), entry)
 
     def _handle(self) -> IO[bytes]:
         file: IO[bytes] | None = getattr(self._local, "file", None)
@@ -247,6 +248,23 @@ class PictureReader:
             file = self._path.open("rb")
             self._local.file = file
         return file
+
+
+def _read_member(file: IO[bytes], entry: Entry) -> bytes:
+    """Unpack a stored or deflated member; one that is not what the directory says is refused."""
+    file.seek(entry.offset)
+    head = file.read(30)
+    name_length, extra_length = struct.unpack("<HH", head[26:30])
+    file.seek(name_length + extra_length, os.SEEK_CUR)
+    packed = file.read(entry.packed_bytes)
+    if entry.method == zipfile.ZIP_STORED:
+        content = packed
+    else:
+        # at most as many bytes as declared, whatever the stream would give
+        content = zlib.decompressobj(-15).decompress(packed, entry.num_bytes + 1)
+    if len(content) != entry.num_bytes or zlib.crc32(content) != entry.crc:
+        raise ValueError("content differs from the directory")
+    return content
 
 
 def decode(content: bytes, name: str) -> Pixels:

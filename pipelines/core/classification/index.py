@@ -53,6 +53,11 @@ class Index:
         """Groups of identical pictures; files of one size outside of archives are read once."""
         return exact_copies(self.source.entries, self.reader)
 
+    @functools.cached_property
+    def label_numbers(self) -> Any:
+        """Class index of each picture, `(N,)` int; -1 for unknown."""
+        return np.fromiter((t.label for t in self.labels.tags), np.int64, len(self.labels.tags))
+
     def entry(self, item_id: str) -> Entry:
         """Return where an item's picture lies."""
         return self.source.entries[self.places[item_id]]

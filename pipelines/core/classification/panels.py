@@ -94,8 +94,8 @@ def sample_wall(
     rng = np.random.default_rng(controls.wall_seed)
     views: list[View] = []
     for number in [*range(len(classes)), UNKNOWN]:
-        rows = [i for i, tag in enumerate(index.labels.tags) if tag.label == number]
-        if not rows or controls.wall_class not in (-1, number):
+        rows = np.flatnonzero(index.label_numbers == number)
+        if not len(rows) or controls.wall_class not in (-1, number):
             continue
         chosen = rng.choice(rows, min(12, len(rows)), replace=False)
         name = _class_name(classes, number)
