@@ -24,6 +24,10 @@ _DARK: Final = 12
 _SURROUND_SHARE: Final = 0.2
 _SCALES: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _PERCENTS: Final = (2, 10, 25, 75, 90, 98)
+_RELIEF_SCALES: Final = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3, 16.0)
+_RELIEF_CHANNELS: Final = 4
+NUM_RELIEF: Final = _RELIEF_CHANNELS * len(_RELIEF_SCALES)
+"""Numbers of the relief; they stand last."""
 _RINGS: Final = (0.0, 0.08, 0.2, 0.4, 0.7, 1.01)
 
 
@@ -38,6 +42,7 @@ def describe_picture(pixels: Pixels) -> dict[str, float]:
     numbers |= _rings(pixels, distance)
     numbers |= _bands(density, inside, distance)
     numbers |= _patterns(pixels[..., 1], inside)
+    numbers |= _relief(density, inside, distance)
     return {name: float(np.nan_to_num(value)) for name, value in numbers.items()}
 
 
@@ -165,6 +170,39 @@ def _bands(density: Floats, inside: Mask, distance: Floats) -> dict[str, float]:
             numbers[f"band_{index}_{scale:g}_skew"] = _moment(band, 3)
             numbers[f"band_{index}_{scale:g}_tail"] = _moment(band, 4)
             former = smooth
+    return numbers
+
+
+def _relief(density: Floats, inside: Mask, distance: Floats) -> dict[str, float]:
+    """Measure how detail is shared out among sizes, whatever its strength: logarithms, centred.
+
+    How strong all detail is depends on stain and focus, and differs from subject to subject (by 0.8
+    of the spread between subjects from one fold of C-NMC to the next); its shares hardly do (0.2).
+    The fourth channel is the difference of green and red, in which absorption common to both
+    cancels.
+    """
+    import cv2
+
+    weight = inside.astype(np.float32)
+    deep = distance > min(6.0, float(distance.max()) * 0.6)
+    channels = [
+        density[..., 0],
+        density[..., 1],
+        density[..., 2],
+        density[..., 1] - density[..., 0],
+    ]
+    weights = [np.maximum(cv2.GaussianBlur(weight, (0, 0), s), 1e-3) for s in _RELIEF_SCALES]
+    numbers: dict[str, float] = {}
+    for index, channel in enumerate(channels):
+        former = source = channel * weight
+        spreads = []
+        for scale, blurred_weight in zip(_RELIEF_SCALES, weights, strict=True):
+            smooth = cv2.GaussianBlur(source, (0, 0), scale) / blurred_weight
+            spreads.append(float((former - smooth)[deep].std()) + 1e-5)
+            former = smooth
+        shares = np.log(spreads) - np.log(spreads).mean()
+        names = [f"relief_{index}_{scale:g}" for scale in _RELIEF_SCALES]
+        numbers |= dict(zip(names, shares.tolist(), strict=True))
     return numbers
 
 

@@ -98,8 +98,9 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     check_classes(job)
     start, config = time.monotonic(), job.config
     measured = _measure(job.train, run, "classes.stage.measuring")
-    model = baseline.fit_linear(
-        measured, job.train.labels, len(job.classes), strength=config.strength,
+    groups = np.array([picture.group for picture in job.train.pictures])
+    model = baseline.fit_model(
+        measured, job.train.labels, groups, len(job.classes), strength=config.strength,
         balanced=config.class_weights,
     )  # fmt: skip
     held_out = np.zeros((0, len(job.classes)))

@@ -1,0 +1,117 @@
+"""The linear models of measured numbers, and what they make of subjects."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipelines.core.classification import baseline
+from pipelines.core.classification.baseline import (
+    average_views,
+    fit_discriminant,
+    fit_model,
+)
+from pipelines.core.classification.features import NUM_RELIEF, describe_picture
+
+Array = NDArray[Any]
+
+
+def cells(num_subjects: int = 12, num_cells: int = 30, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Make two numbers a cell: both tell the classes, the second varies from subject to subject."""
+    rng = np.random.default_rng(seed)
+    subject = np.repeat(np.arange(num_subjects), num_cells)
+    label = subject % 2
+    steady = label + rng.normal(0, 0.7, len(subject))
+    of_subject = rng.normal(0, 1.5, num_subjects)
+    fickle = 2.0 * label + of_subject[subject] + rng.normal(0, 0.3, len(subject))
+    return np.column_stack([steady, fickle]), label, subject.astype(str)
+
+
+def test_a_number_that_varies_between_subjects_gets_less_weight_than_its_spread_in_one() -> None:
+    """Inside a subject the fickle number is the sharper one; over subjects it is not."""
+    features, labels, subjects = cells()
+    model = fit_discriminant(features, labels, subjects, 2, ridge=0.01)
+    scaled = (model.weights[1] - model.weights[0]) / model.spread
+    inside = [features[subjects == s].std(axis=0) for s in np.unique(subjects)]
+    naive = np.array([1.0, 2.0]) / np.mean(inside, axis=0) ** 2  # a discriminant of one subject
+    assert scaled[1] / scaled[0] < 0.1 * naive[1] / naive[0]
+
+
+def test_a_subject_with_many_pictures_does_not_outvote_the_others() -> None:
+    rng = np.random.default_rng(5)
+    sizes = [400, 10, 10, 10, 10, 10]
+    subjects = np.repeat(np.arange(6), sizes)
+    labels = (subjects >= 3).astype(int)
+    features = (labels + np.where(subjects == 0, 1.0, 0.0))[:, None] + rng.normal(0, 0.1, (450, 1))
+    model = fit_discriminant(features, labels, subjects.astype(str), 2, ridge=0.01)
+    right = model.probabilities(features).argmax(1) == labels
+    assert right[subjects != 0].mean() > 0.95  # five of six subjects, a ninth of the pictures
+
+
+def test_without_variation_between_subjects_it_is_the_usual_discriminant() -> None:
+    """One cell a subject leaves one level of noise: scikit-learn's, up to the trust in a mean."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    rng = np.random.default_rng(1)
+    labels = np.arange(400) % 2
+    features = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3)) + labels[:, None] * [1.0, 0, 2.0]
+    model = fit_discriminant(features, labels, np.arange(400).astype(str), 2, ridge=1e-9)
+    usual = LinearDiscriminantAnalysis(solver="lsqr", priors=[0.5, 0.5]).fit(features, labels)
+    ours = model.probabilities(features)[:, 1]
+    theirs = usual.predict_proba(features)[:, 1]
+    assert np.abs(ours - theirs).max() < 0.02  # scikit-learn divides by n, and does not clip
+
+
+def test_averaged_views_give_the_mean_of_their_logits() -> None:
+    features, labels, subjects = cells()
+    parts = [fit_discriminant(features[:, [i]], labels, subjects, 2, ridge=0.1) for i in range(2)]
+    logits = [
+        np.diff(np.log(part.probabilities(features[:, [i]])))[:, 0] for i, part in enumerate(parts)
+    ]
+    joined = np.diff(np.log(average_views(parts).probabilities(features)))[:, 0]
+    np.testing.assert_allclose(joined, np.mean(logits, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("has_subjects", [True, False])
+def test_the_model_follows_what_is_known_of_subjects(has_subjects: bool) -> None:
+    rng = np.random.default_rng(2)
+    numbers, labels, subjects = cells(8, 10)
+    features = np.column_stack([numbers, rng.normal(size=(80, NUM_RELIEF))])
+    groups = subjects if has_subjects else np.arange(80).astype(str)
+    model = fit_model(features, labels, groups, 2, strength=0.3, balanced=True)
+    linear = baseline.fit_linear(features, labels, 2, strength=0.3, balanced=True)
+    is_linear = np.allclose(model.weights, linear.weights)
+    assert is_linear is not has_subjects
+
+
+def test_a_model_of_fewer_numbers_reads_those_that_it_knows() -> None:
+    features, labels, subjects = cells()
+    model = fit_discriminant(features, labels, subjects, 2, ridge=0.1)
+    longer = np.column_stack([features, np.full(len(features), 1e6)])
+    np.testing.assert_array_equal(model.probabilities(longer), model.probabilities(features))
+
+
+def test_a_class_without_a_picture_is_never_decided() -> None:
+    features, labels, subjects = cells()
+    model = fit_discriminant(features, 2 * labels, subjects, 3, ridge=0.1)
+    assert model.probabilities(features)[:, 1].max() < 1e-9
+
+
+def test_the_relief_does_not_change_with_the_strength_of_the_stain() -> None:
+    """Absorption times a factor moves all logarithms alike; only rounding to 8 bits remains."""
+    rng = np.random.default_rng(3)
+    import cv2
+
+    density = 0.8 + 0.12 * sum(
+        cv2.GaussianBlur(rng.normal(size=(160, 160, 3)), (0, 0), s) * s for s in (1.0, 3.0, 8.0)
+    ).clip(-3, 3)
+    pictures = [np.clip(np.exp(-density * k) * 256 - 1, 13, 255).astype(np.uint8) for k in (1, 1.3)]
+    first, second = (
+        np.array([v for n, v in describe_picture(p).items() if n.startswith("relief_")])
+        for p in pictures
+    )
+    assert len(first) == NUM_RELIEF
+    assert np.abs(first - second).max() < 0.15
+    strengths = [describe_picture(p)["band_1_3_spread"] for p in pictures]
+    assert strengths[1] > 1.2 * strengths[0]
