@@ -7,6 +7,8 @@ leaves the former checkpoint usable.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,6 +67,7 @@ class CheckpointCard:
         license: Licence of the weights, or "".
         notes: Free words: the command that made it, a warning.
         extra: What else a task keeps.
+        weights_sha256: Fingerprint of the weights file; "" in cards of earlier versions.
     """
 
     task_id: str
@@ -91,6 +94,7 @@ class CheckpointCard:
     license: str = ""
     notes: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,13 @@ class CheckpointEntry:
         folder: Folder with weights and card.
         card: What the card says.
         is_builtin: Whether it comes with the product.
+        is_imported: Whether it was brought in from elsewhere.
     """
 
     folder: Path
     card: CheckpointCard
     is_builtin: bool
+    is_imported: bool = False
 
 
 def save_checkpoint(
@@ -123,6 +129,7 @@ def save_checkpoint(
     """
     with new_folder(folder) as fresh:
         _save_weights(state_dict, fresh / WEIGHTS, {"task_id": card.task_id})
+        card = dataclasses.replace(card, weights_sha256=weights_fingerprint(fresh / WEIGHTS))
         write_json(fresh / CARD, dataclasses.asdict(card))
     return folder
 
@@ -176,13 +183,14 @@ def load_weights(path: Path, *, task_id: str | None = None) -> dict[str, Tensor]
     """Read the weights onto the CPU; nothing is ever unpickled.
 
     Raises:
-        CheckpointError: The file is damaged.
+        CheckpointError: The file is damaged, or another one than the card is about.
         CheckpointMismatchError: It is of another task.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     load_card(path, task_id=task_id)
+    verify_weights(path)
     file = find_checkpoint(path) / WEIGHTS
     try:
         return dict(load_file(file))
@@ -192,8 +200,40 @@ def load_weights(path: Path, *, task_id: str | None = None) -> dict[str, Tensor]
         ) from error
 
 
-def list_checkpoints(task_id: str, builtin: Path, runs: Path) -> list[CheckpointEntry]:
-    """List the checkpoints of a task: built-in ones first, then those of runs, newest first.
+def verify_weights(path: Path) -> bool:
+    """Compare the weights with the fingerprint in their card.
+
+    Returns:
+        Whether there was one to compare with; cards of earlier versions have none.
+
+    Raises:
+        CheckpointError: They are another file than the card is about.
+    """
+    folder = find_checkpoint(path)
+    wanted, file = load_card(folder).weights_sha256, folder / WEIGHTS
+    if not wanted:
+        return False
+    if weights_fingerprint(file) != wanted:
+        raise CheckpointError(Text("checkpoints.other_weights", file=str(file)))
+    return True
+
+
+def weights_fingerprint(file: Path) -> str:
+    """Return the SHA-256 of a file, remembered for as long as the file stays the same."""
+    state = file.stat()
+    return _fingerprint(file, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _fingerprint(file: Path, inode: int, size: int, changed_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_checkpoints(
+    task_id: str, builtin: Path, runs: Path, imported: Path | None = None
+) -> list[CheckpointEntry]:
+    """List the checkpoints of a task: built-in ones, those of runs, newest first, then imported.
 
     A checkpoint whose card cannot be read is left out here; opening it says what is wrong.
 
@@ -201,11 +241,17 @@ def list_checkpoints(task_id: str, builtin: Path, runs: Path) -> list[Checkpoint
         task_id: Task that made them.
         builtin: Folder `checkpoints/` of the product.
         runs: Folder of the runs.
+        imported: Folder of those that were brought in, or None.
     """
+    own = sorted(runs.glob(f"*/{RUN_SUBFOLDER}/{CARD}"), reverse=True)
     entries = [
         *_entries(sorted((builtin / task_id).glob(f"*/{CARD}")), is_builtin=True),
-        *_entries(sorted(runs.glob(f"*/{RUN_SUBFOLDER}/{CARD}"), reverse=True), is_builtin=False),
+        *_entries(own, is_builtin=False),
     ]
+    if imported is not None:
+        cards = sorted((imported / task_id).glob(f"*/{CARD}"))
+        found = _entries([c for c in cards if not c.parent.name.startswith(".")], is_builtin=False)
+        entries += [dataclasses.replace(entry, is_imported=True) for entry in found]
     return [e for e in entries if e.card.task_id == task_id]
 
 

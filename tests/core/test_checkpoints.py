@@ -5,6 +5,8 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipelines.core.checkpoints import (
     load_weights,
     save_checkpoint,
     update_card,
+    verify_weights,
 )
 from pipelines.errors import (
     CheckpointError,
@@ -45,7 +48,9 @@ def weights(value: float = 1.0) -> dict[str, torch.Tensor]:
 def test_weights_and_card_come_back_as_they_were_saved(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path / "run" / "checkpoint", weights(), CARD)
 
-    assert load_card(folder) == CARD
+    card = load_card(folder)
+    content = (folder / "weights.safetensors").read_bytes()
+    assert card == replace(CARD, weights_sha256=sha256(content).hexdigest())
     loaded = load_weights(tmp_path / "run", task_id="em")
     assert {name: t.tolist() for name, t in loaded.items()} == {
         name: t.tolist() for name, t in weights().items()
@@ -110,6 +115,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (folder / "weights.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
     with pytest.raises(CheckpointError) as caught:
         load_weights(folder)
+    assert "are not those that their card is about" in both(caught.value)[0]
+    update_card(folder, weights_sha256="")  # as a card of an earlier version
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(folder)
     assert "cannot be read" in both(caught.value)[0]
     assert "illisibles" in both(caught.value)[1]
     for content in ("{", "[]", "{}", '{"task_id": 1}'):
@@ -122,7 +131,7 @@ def test_a_card_of_a_later_version_is_read_without_its_new_fields(tmp_path: Path
     folder = save_checkpoint(tmp_path / "c", weights(), CARD)
     data = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps({**data, "later": 1}))
-    assert load_card(folder) == CARD
+    assert load_card(folder) == replace(CARD, weights_sha256=data["weights_sha256"])
 
 
 def test_scores_are_added_to_a_card_and_the_rest_stays(tmp_path: Path) -> None:
@@ -174,6 +183,29 @@ def test_built_in_checkpoints_come_first_and_other_tasks_and_damaged_cards_are_l
 
     assert [e.folder for e in entries] == [first, newer, older]
     assert [e.is_builtin for e in entries] == [True, False, False]
+
+
+def test_other_weights_than_the_card_is_about_are_refused(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "c", weights(), CARD)
+    other = save_checkpoint(tmp_path / "d", weights(2.0), CARD)
+    assert verify_weights(folder)
+    (folder / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="another fingerprint"):
+        load_weights(folder)
+    update_card(folder, weights_sha256="")
+    assert not verify_weights(folder)
+
+
+def test_imported_checkpoints_come_last_and_deleted_ones_not_at_all(tmp_path: Path) -> None:
+    runs, imported = tmp_path / "runs", tmp_path / "imported"
+    own = save_checkpoint(runs / "a" / "checkpoint", weights(), CARD)
+    save_checkpoint(runs / "b" / ".checkpoint.deleted", weights(), CARD)
+    mine = save_checkpoint(imported / "em" / "other-lab", weights(), CARD)
+    save_checkpoint(imported / "em" / ".gone.deleted", weights(), CARD)
+
+    entries = list_checkpoints("em", tmp_path / "none", runs, imported)
+
+    assert [(e.folder, e.is_imported) for e in entries] == [(own, False), (mine, True)]
 
 
 # --- foreign weights
