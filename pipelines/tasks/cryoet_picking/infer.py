@@ -73,7 +73,8 @@ def predict_scores(
         volume: `(Z, Y, X)` float16 of unit spread.
         config: Window, overlap, symmetries, precision.
         on_progress: Told the share that is done.
-        is_cancelled: Asked before each window; the rest stays 0 if true.
+        is_cancelled: Asked before each window; if true the rest stays 0, and there are no kinds at
+            all before the first window.
 
     Returns:
         `(K, Z', Y', X')` float32 in [0, 1] on the grid of the answer, `Z' = ceil(Z / stride)`.
@@ -131,8 +132,7 @@ def _slide(
         _add(scores, answer, tile, starts)
         if on_progress is not None:
             on_progress((number + 1) / len(plan.tiles))
-    assert scores is not None
-    return scores
+    return np.zeros((0, *coarse), np.float32) if scores is None else scores
 
 
 def _rounded(size: int, multiple: int) -> int:

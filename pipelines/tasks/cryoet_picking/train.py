@@ -356,6 +356,8 @@ class _Validation:
             self.config,
             is_cancelled=lambda: self.run.stop_wish() is not None,
         )
+        if self.run.stop_wish() is not None:
+            return {}
         geometry = self.sample.meta["geometry"]
         picks = pick(scores, self.particles, geometry, self.config, experiment=self.sample.item_id)
         truth = cast("Truth", self.sample.truth)

@@ -339,3 +339,20 @@ def test_cross_fit_is_scored_and_freezes_thresholds(tree, tmp_path, capsys):
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert scores["parts"]["validation"]["item_ids"] == ["TS_1", "TS_2"]
     assert scores["operating_point"]["source"] == "validation"
+
+
+def test_a_cross_fit_that_was_paused_trains_the_networks_that_are_missing(tree, tmp_path):
+    from pipelines.core.checkpoints import load_card
+
+    config = dataclasses.replace(QUICK, networks=2)
+    data = TrainingData(TASK.open_dataset(record_of(tree)), ())
+
+    class Pausing(Reporter):
+        def stop_wish(self):
+            return "pause" if self.points else None
+
+    folder = TASK.train(data, config, Pausing(tmp_path))
+    assert load_card(folder).architecture["networks"] == 1
+    folder = TASK.train(data, config, Reporter(tmp_path))
+    card = load_card(folder)
+    assert (card.architecture["networks"], card.steps) == (2, 4)
