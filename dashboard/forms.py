@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.state import option_key
+from dashboard.terms import link_terms
 from dashboard.words import number, say, tr
 from pipelines.config import OptionInfo, is_relevant
 
@@ -56,7 +57,8 @@ def label(info: OptionInfo, value: Any) -> str:
 
 def help_text(info: OptionInfo) -> str:
     """Return the explanation, followed by the default."""
-    return f"{say(info.help)} {tr('forms.default', value=_value_words(info, info.default))}"
+    default = tr("forms.default", value=_value_words(info, info.default))
+    return f"{link_terms(say(info.help))} {default}"
 
 
 def _value_words(info: OptionInfo, value: Any) -> str:

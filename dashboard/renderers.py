@@ -20,13 +20,14 @@ from dashboard.charts import (
     scatter_figure,
 )
 from dashboard.cloud import show_cloud
+from dashboard.figures import draw_figures
+from dashboard.figures import value_words as value_words  # said of figures everywhere
 from dashboard.palette import colour
 from dashboard.planes import show_planes
-from dashboard.words import language, number, say, tr
+from dashboard.words import language, say, tr
 from pipelines import views
-from pipelines.text import Text, format_bytes, format_duration
+from pipelines.text import Text
 
-_PER_ROW = 4
 _TONES: dict[str, Callable[..., Any]] = {
     "info": st.info,
     "success": st.success,
@@ -131,12 +132,8 @@ def _(view: views.MeshView, key: str, on_event: OnEvent | None = None) -> None:
 @draw.register
 def _(view: views.FiguresView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
-    for start in range(0, len(view.figures), _PER_ROW):
-        row = view.figures[start : start + _PER_ROW]
-        for column, figure in zip(st.columns(_PER_ROW), row, strict=False):
-            with column:
-                draw_figure(figure)
-    _draw_source(view)
+    draw_figures(view.figures)
+    _draw_source(view, key, lambda: _figures_csv(view))
 
 
 @draw.register
@@ -184,38 +181,6 @@ def _(view: views.DownloadView, key: str, on_event: OnEvent | None = None) -> No
         icon=":material/download:",
         on_click="ignore",
     )
-
-
-def draw_figure(figure: views.Figure) -> None:
-    """Draw a measured number with its interval and count."""
-    st.metric(
-        say(figure.name),
-        value_words(figure.value, figure.unit),
-        help=None if figure.help is None else say(figure.help),
-    )
-    if (words := spread_words(figure)) is not None:
-        st.caption(words)
-
-
-def value_words(value: float, unit: str = "") -> str:
-    """Write a figure in its unit; NaN is said to be undefined."""
-    if value != value:
-        return tr("pages.undefined")
-    if unit == "duration":
-        return format_duration(value, language())
-    if unit == "bytes":
-        return format_bytes(value, language())
-    if unit == "pct":
-        return say(Text("pages.percent", value=value))
-    return f"{number(value)} {unit}".strip()
-
-
-def spread_words(figure: views.Figure) -> str | None:
-    """Write interval and count of a figure, or None when it has neither."""
-    if figure.interval is not None:
-        low, high = (number(bound) for bound in figure.interval)
-        return tr("pages.interval", low=low, high=high, n=figure.count or 0)
-    return None if figure.count is None else tr("pages.count", n=figure.count)
 
 
 def _panes(panes: Sequence[views.Pane]) -> list[cv.Pane]:
@@ -324,7 +289,7 @@ def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | N
             st.download_button(
                 "CSV",
                 data=table,
-                file_name=getattr(view, "filename", "curves.csv"),
+                file_name=getattr(view, "filename", "figures.csv"),
                 mime="text/csv",
                 key=f"{key}.csv",
                 icon=":material/download:",
@@ -365,6 +330,15 @@ def _bars_csv(view: views.BarView) -> bytes:
         for category, value in zip(view.categories, values, strict=True)
     ]
     return _csv((tr("pages.category"), tr("pages.curve"), say(view.y_label)), rows)
+
+
+def _figures_csv(view: views.FiguresView) -> bytes:
+    rows = [
+        (say(f.name), f.value, *(f.interval or ("", "")), "" if f.count is None else f.count)
+        for f in view.figures
+    ]
+    header = ("pages.figure", "pages.value", "pages.low", "pages.high", "pages.number")
+    return _csv([tr(name) for name in header], rows)
 
 
 def _table_csv(view: views.TableView) -> bytes:

@@ -13,6 +13,7 @@ import gettext
 import io
 import logging
 import math
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _PACKAGE = Path(__file__).parent
 _extra_folders: list[Path] = []
 _log = logging.getLogger(__name__)
 
+# `:name:` is an icon's, not a colon
+_BEFORE_SIGNS = re.compile(r"(?<=«) | (?=[;?!»]|:(?:\s|$))")
 Param = Any  # str, int, float, bool, None, Text, or a list of those: what JSON and a sentence carry
 
 
@@ -203,11 +206,20 @@ def _catalogue(language: Language) -> gettext.NullTranslations:
     for folder in catalogue_folders():
         for path in sorted(folder.glob(f"*.{language}.po")):
             for message in _read_catalogue(path, language):
-                merged.add(message.id, message.string)
+                merged.add(message.id, _typeset(message.string, language))
     compiled = io.BytesIO()
     write_mo(compiled, merged)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def _typeset(words: Any, language: Language) -> Any:  # a sentence, or one for each plural form
+    """Keep the signs that French sets off by a space on the line of their word."""
+    if language != "fr":
+        return words
+    if isinstance(words, (list, tuple)):
+        return tuple(_typeset(form, language) for form in words)
+    return _BEFORE_SIGNS.sub("\N{NO-BREAK SPACE}", words)
 
 
 def _read_catalogue(path: Path, language: Language) -> list[Any]:  # babel ships no usable stubs

@@ -15,6 +15,7 @@ from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.predict import start_prediction
 from dashboard.steps.threshold import draw_point
+from dashboard.terms import link_terms
 from dashboard.words import tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
@@ -74,20 +75,17 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
         point = draw_point(recommended, f"evaluate.{run.run_id}")
         source = scores["operating_point"]["source"]
         first = float(next(iter(recommended.values())))
-        st.caption(tr(f"evaluate_step.source.{source}", value=first))
-    value = point.threshold
-    with right:
+        st.caption(link_terms(tr(f"evaluate_step.source.{source}", value=first)))
         draw(_figures(task, run, shown, point, part), f"{task.id}.figures")
-        if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
-            draw(
-                _curves(task, run.run_id, shown, value, _source_words(run, shown, value)),
-                f"{task.id}.curves",
-            )
     predictions = task.open_predictions(run.prediction_folder)
-    draw_here = draw_step_panels.__wrapped__  # type: ignore[attr-defined] # this fragment holds them too
     place = f"evaluate.{run.run_id}"
     scored = Shown(predictions, point, rows, place=place, item_ids=shown.item_ids())
-    draw_here(task, "evaluate", choices, scored)
+    with right:
+        # a fragment of its own: another section leaves figures and curves as they are
+        draw_step_panels(task, "evaluate", choices, scored)
+        if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
+            words = _source_words(run, shown, point.threshold)
+            draw(_curves(task, run.run_id, shown, point.threshold, words), f"{task.id}.curves")
 
 
 def pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:

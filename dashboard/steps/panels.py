@@ -17,6 +17,7 @@ from dashboard.renderers import draw_all
 from dashboard.state import option_values
 from dashboard.steps.items import add_ahead, on_canvas, pick_item
 from dashboard.steps.threshold import draw_point
+from dashboard.terms import link_terms
 from dashboard.words import language, say, tr
 from pipelines import config as configs
 from pipelines.contract import (
@@ -108,7 +109,7 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
         samples, names = _Picked(samples, places), [names[place] for place in places]
     left, right = _places(panel, shown)
     with left:
-        st.caption(say(panel.help))
+        st.caption(link_terms(say(panel.help)))
         point = _draw_point(shown)
         has_slider = panel.stepping == "slider"
         index = pick_item(names, has_slider=has_slider) if panel.is_per_item else 0

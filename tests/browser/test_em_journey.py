@@ -109,7 +109,7 @@ def num_points(page) -> int:
 
 
 def figures(page) -> list[str]:
-    return [words.strip() for words in page.get_by_test_id("stMetricValue").all_inner_texts()]
+    return [words.strip() for words in page.locator(".figure-value").all_inner_texts()]
 
 
 def slider(page, key: str):
@@ -225,7 +225,7 @@ def predict_and_download(page, home: Path, run_id: str, screenshot) -> None:
 
 def move_the_threshold(page, screenshot) -> None:
     go_to_step(page, "Evaluate")
-    expect(page.get_by_test_id("stMetricValue").first).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".figure-value").first).to_be_visible(timeout=WAIT_MS)
     wait_for_picture(page)
     settle(page)
     before, handle = figures(page), slider(page, "threshold-evaluate")

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import words
 from pipelines.settings import REPOSITORY
-from pipelines.text import LANGUAGES
+from pipelines.text import LANGUAGES, Text, render
 
 PAGE = f"""
 import sys
@@ -99,3 +99,11 @@ def test_the_choice_lasts_on_a_page_without_it_in_the_address(browser) -> None:
     app.run()
 
     assert read(app) == "fr"
+
+
+def test_french_signs_keep_their_line() -> None:
+    """A line began with ": 1 est parfait" where the column was narrow."""
+    said = Text("data.fact", name="a", value="b")
+
+    assert render(said, "fr") == "a\u00a0: b"
+    assert render(said, "en") == "a: b"
