@@ -23,6 +23,7 @@ from pipelines.core.classification.images import (
 )
 from pipelines.core.classification.labels import UNKNOWN, LabelReader, Labels, Options, twice_named
 from pipelines.core.classification.leakage import exact_copies
+from pipelines.core.classification.near import NearSearch
 from pipelines.errors import DataFormatError
 from pipelines.text import Text, verbatim
 
@@ -57,6 +58,11 @@ class Index:
     def label_numbers(self) -> Any:
         """Class index of each picture, `(N,)` int; -1 for unknown."""
         return np.fromiter((t.label for t in self.labels.tags), np.int64, len(self.labels.tags))
+
+    @functools.cached_property
+    def near(self) -> NearSearch:
+        """Search for pictures that are nearly the same; it begins when its result is asked for."""
+        return NearSearch(self.source.entries, self.reader)
 
     def entry(self, item_id: str) -> Entry:
         """Return where an item's picture lies."""

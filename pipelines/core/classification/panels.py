@@ -55,6 +55,7 @@ def make_panels(task: ImageClassification) -> tuple[Panel, ...]:
         panel("picture", "data", picture_viewer, is_per_item=True),
         panel("balance", "data", class_balance),
         panel("leaks", "data", leak_check, controls=LeakControls, is_on_demand=True),
+        panel("gate", "train", leak_gate, is_on_demand=True),
         panel("why", "predict", explanation, is_per_item=True, needs=("dataset", "prediction")),
     )
 
@@ -78,7 +79,6 @@ class LeakControls:
 
     texts: ClassVar[str] = "classes_view"
 
-    check_near: bool = option(False)
     check_random: bool = option(False)
 
 
@@ -182,8 +182,7 @@ def leak_check(
         import dataclasses
 
         config = dataclasses.replace(config, split_by="random")
-    hashes = _hashes(index) if controls.check_near else None
-    report = leak_report(index, task.split_parts(index, config), hashes)
+    report = leak_report(index, task.split_parts(index, config))
     if not report.sentences():
         return [TextView(Text("classes.leak.none"), tone="success")]
     tone: Any = "info" if report.is_clean else "error"
@@ -195,13 +194,9 @@ def leak_check(
     return views
 
 
-def _hashes(index: Index) -> dict[int, int]:
-    pictures = decode_all(index.reader, index.source.entries)
-    return {
-        i: leakage.difference_hash(p)
-        for i, p in enumerate(pictures)
-        if not isinstance(p, DataFormatError)
-    }
+def leak_gate(task: ImageClassification, context: PanelContext, controls: None) -> list[View]:
+    """Say before training what stands on both sides of the split that the options make."""
+    return leak_check(task, context, LeakControls())
 
 
 def _pair_gallery(index: Index, pairs: Sequence[leakage.Leak]) -> GalleryView:

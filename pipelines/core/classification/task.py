@@ -65,8 +65,6 @@ METRICS = (
     MetricInfo("ece", False, 0.0, 1.0, texts="classes_metrics"),
 )
 _THRESHOLDS = np.round(np.linspace(0.01, 0.99, 99), 2)
-_NEAR_CHECKED = 6000
-"""Pictures up to which a split looks for near copies at once; of more, the data page does."""
 
 
 class ImageClassification(Task):
@@ -169,6 +167,8 @@ class ImageClassification(Task):
             method += f" LEAK={sum(leak.kind != 'two_names' for leak in report.leaks)}"
         if not index.labels.has_groups:
             method += " groups-unknown"
+        if not report.is_near_checked:
+            method += " near-unchecked"
         return splits.manifest(record, method, config.seed, parts)
 
     def split_parts(self, index: Index, config: ClassificationConfig) -> dict[Part, list[str]]:
@@ -192,7 +192,10 @@ class ImageClassification(Task):
         """List the labelled pictures of these parts, at most as many as the options ask for."""
         tags, names = index.labels.tags, [e.name for e in index.source.entries]
         free = [i for i in splits.labelled_rows(index.labels) if tags[i].part in parts]
-        groups = splits.joined_groups([t.group for t in tags], names, index.copies)
+        # of a large set they are known at some later time: a split must not depend on when
+        near = index.near.result() if index.near.is_at_once else None
+        alike = [*index.copies, *(near or ())]
+        groups = splits.joined_groups([t.group for t in tags], names, alike)
         pictures = splits.Divisible(
             tuple(names[i] for i in free), np.array([tags[i].label for i in free], np.int64),
             tuple(groups[i] for i in free),
@@ -474,10 +477,8 @@ class SampleList(Sequence[Sample]):
         )
 
 
-def leak_report(
-    index: Index, parts: Mapping[Part, Sequence[str]], hashes: Mapping[int, int] | None = None
-) -> leakage.LeakReport:
-    """Look for what stands in two parts of a split."""
+def leak_report(index: Index, parts: Mapping[Part, Sequence[str]]) -> leakage.LeakReport:
+    """Look for what stands in two parts of a split, near copies as far as they are known yet."""
     part_of = {name: part for part, names in parts.items() for name in names}
     entries = index.source.entries
     placed = leakage.Placed(
@@ -487,7 +488,7 @@ def leak_report(
         index.labels.has_groups,
         index.labels.layout != "folders",
     )
-    return leakage.find_leaks(placed, index.copies, hashes)
+    return leakage.find_leaks(placed, index.copies, index.near.result())
 
 
 def _kept(options: Mapping[str, str]) -> dict[str, str]:

@@ -82,6 +82,15 @@ def test_the_block_search_finds_what_comparing_all_pairs_finds():
     assert near_copies({i: int(v) for i, v in enumerate(values)}) == slow
 
 
+def test_near_copies_count_across_parts_and_not_when_they_are_exact():
+    placed = Placed(_entries(1, 2, 5, 5), ["train", "validation", "train", "validation"], [""] * 4)
+    assert _kinds(placed, near=[(0, 1), (2, 3)]) == ["exact", "near"]
+    inside = Placed(_entries(1, 2), ["train", "train"], ["", ""])
+    assert _kinds(inside, near=[(0, 1)]) == []
+    assert not find_leaks(inside).is_near_checked
+    assert find_leaks(inside, near=[]).is_near_checked
+
+
 def _pictures(num_groups: int, size: int) -> Divisible:
     groups = [f"s{g}" for g in range(num_groups) for _ in range(size)]
     labels = np.array([int(g[1:]) % 2 for g in groups])
