@@ -107,6 +107,50 @@ def scatter_figure(view: ScatterView) -> go.Figure:
     return figure
 
 
+_ROW_PX = 34
+
+
+def interval_figure(view: IntervalsView) -> go.Figure:
+    """Draw a dot with a whisker in each row, the first row on top."""
+    import numpy as np
+    import plotly.graph_objects as go
+
+    rows = np.arange(len(view.names))
+    error = {
+        "type": "data",
+        "array": np.nan_to_num(view.high - view.values),
+        "arrayminus": np.nan_to_num(view.values - view.low),
+        "thickness": 1.8,
+        "width": 5,
+        "color": SEQUENCE[0],
+    }
+    said = [
+        number(v) if not np.isfinite(low) else f"{number(v)} ({number(low)} – {number(high)})"
+        for v, low, high in zip(view.values, view.low, view.high, strict=True)
+    ]
+    dots = go.Scatter(
+        x=view.values, y=rows, mode="markers", error_x=error, showlegend=False, text=said,
+        marker={"size": 10, "color": SEQUENCE[0]}, hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+    figure = go.Figure(dots)
+    if view.mark_x is not None:
+        line = {"width": 1.5, "dash": "dot", "color": "#7F7F7F"}
+        figure.add_vline(x=view.mark_x, line=line)
+    _dress(figure, say(view.x_label), "")
+    figure.update_layout(height=90 + _ROW_PX * len(rows), hovermode="closest")
+    names = [_shortened(say(name)) for name in view.names]
+    figure.update_yaxes(
+        tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False
+    )
+    if view.x_range is not None:
+        figure.update_xaxes(range=list(view.x_range))
+    return figure
+
+
+def _shortened(words: str, most: int = 44) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def bar_figure(view: BarView) -> go.Figure:
     """Draw groups of bars, a colour a series."""
     import plotly.graph_objects as go

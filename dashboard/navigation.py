@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.pages import checkpoints, glossary, home, runs, task
+from dashboard.pages import checkpoints, compare, glossary, home, runs, task
 from dashboard.words import LANGUAGE_NAMES, choose_language, language, say, tr
 from pipelines.contract import Task
 from pipelines.registry import load_tasks
@@ -23,6 +23,7 @@ def pages() -> dict[str, list[Any]]:  # st.Page has no public type
         tr("pages.section_tasks"): [_task_page(t) for t in tasks],
         tr("pages.section_models"): [
             _page(runs.show, "pages.runs", ":material/list_alt:", "runs"),
+            _page(compare.show, "compare_page.title", ":material/balance:", "compare"),
             _page(checkpoints.show, "pages.checkpoints", ":material/deployed_code:", "checkpoints"),
         ],
         tr("pages.section_learn"): [

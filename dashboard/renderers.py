@@ -16,6 +16,7 @@ from dashboard.charts import (
     bar_figure,
     curve_figure,
     histogram_figure,
+    interval_figure,
     mesh_figure,
     scatter_figure,
 )
@@ -106,6 +107,13 @@ def _(view: views.BarView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(bar_figure(view), view, key)
     _draw_source(view, key, lambda: _bars_csv(view))
+
+
+@draw.register
+def _(view: views.IntervalsView, key: str, on_event: OnEvent | None = None) -> None:
+    _draw_title(view)
+    _draw_chart(interval_figure(view), view, key)
+    _draw_source(view, key, lambda: _intervals_csv(view))
 
 
 @draw.register
@@ -339,6 +347,13 @@ def _figures_csv(view: views.FiguresView) -> bytes:
     ]
     header = ("pages.figure", "pages.value", "pages.low", "pages.high", "pages.number")
     return _csv([tr(name) for name in header], rows)
+
+
+def _intervals_csv(view: views.IntervalsView) -> bytes:
+    names = [say(name) for name in view.names]
+    columns = (names, view.values.tolist(), view.low.tolist(), view.high.tolist())
+    header = (tr("pages.category"), say(view.x_label), tr("compare_page.low"), tr("compare_page.high"))
+    return _csv(header, list(zip(*columns, strict=True)))
 
 
 def _table_csv(view: views.TableView) -> bytes:

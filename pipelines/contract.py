@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipelines.commands import Command
 from pipelines.text import Text
-from pipelines.views import View
+from pipelines.views import Pane, View
 
 Array = NDArray[Any]
 Part = Literal["train", "validation", "test"]
@@ -739,6 +739,21 @@ class Task(ABC):
                 continue
             values[name] = np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
         return Prediction(first.item_id, first.group, values) if values else None
+
+    def shown(
+        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+    ) -> Pane | None:
+        """Show one item with what a model says of it, to stand beside other models' panes.
+
+        All panes of one sample have the same height and width. None where the task has no picture.
+
+        Args:
+            sample: The item, with its truth where there is one.
+            prediction: What the model says of it.
+            operating_point: Thresholds at which the model is read.
+            name: Title of the pane: the model's name.
+        """
+        return None
 
     @abstractmethod
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:

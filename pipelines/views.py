@@ -495,6 +495,29 @@ class MeshView(View):
 
 
 @dataclass(frozen=True)
+class IntervalsView(View):
+    """Compare numbers with their intervals, a dot with a whisker in each row.
+
+    Attributes:
+        names: Name of each row, the first one on top.
+        values: `(N,)` float; NaN leaves the row empty.
+        low: `(N,)` lower bounds; NaN where no interval can be given.
+        high: `(N,)` upper bounds.
+        x_label: Axis with its unit.
+        mark_x: Where a vertical line stands (no difference), or None.
+        x_range: Bounds of the axis, or None to fit.
+    """
+
+    names: tuple[Text, ...]
+    values: Array
+    low: Array
+    high: Array
+    x_label: Text
+    mark_x: float | None = None
+    x_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class BarView(View):
     """Compare groups of numbers as bars.
 

@@ -14,7 +14,7 @@ from pipelines.compare.figures import ScoredItems
 from pipelines.contract import Array, ItemStatistics, Task
 from pipelines.core import intervals
 from pipelines.errors import DataFormatError
-from pipelines.text import Text, verbatim
+from pipelines.text import Text
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,6 @@ def _inequalities(
         _row(
             "threshold", [_threshold_words(e) for e in entries], [e.point.source for e in entries]
         ),
-        _row("code", [verbatim(e.origin.code_version[:12] or "–") for e in entries]),
     ]
     found = [row for row in rows if row is not None]
     if num_relabelled:

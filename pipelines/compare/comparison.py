@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -95,6 +95,21 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Hold what comparing a model with others needs of it.
+
+    Attributes:
+        figures: Its figures with their spread.
+        placed: Placements for DeLong's test, or None where it does not fit.
+        is_right: Metric of McNemar's test to `(N,)` bool; empty where it does not fit.
+    """
+
+    figures: Figures
+    placed: Placements | None
+    is_right: Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Hold what can be said of some models on their common items.
 
@@ -103,12 +118,14 @@ class Comparison:
         common: Items that they are compared on, and what is unequal.
         standings: A model each, in the order that they were named.
         pairs: Pairs of models by metric, the main metric first.
+        measured: What the pairs were compared by.
     """
 
     task: Task
     common: Common
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
+    measured: tuple[Measured, ...] = field(repr=False)
 
     @property
     def inequalities(self) -> tuple[Inequality, ...]:
@@ -122,15 +139,6 @@ class Comparison:
     def by_rank(self) -> list[Standing]:
         """List the models, the best first."""
         return sorted(self.standings, key=lambda standing: standing.rank.place)
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """Hold what comparing a model with others needs of it."""
-
-    figures: Figures
-    placed: Placements | None
-    is_right: Mapping[str, NDArray[np.bool_]]
 
 
 def compare(entries: Sequence[Entry], metrics: Sequence[str] | None = None) -> Comparison:
@@ -158,7 +166,7 @@ def compare(entries: Sequence[Entry], metrics: Sequence[str] | None = None) -> C
     wanted = [m for m in task.metrics if metrics is None or m.name in metrics]
     wanted.sort(key=lambda metric: not metric.is_main)
     pairs = [pair for metric in wanted for pair in _pairs(task, metric, measured, entries)]
-    return Comparison(task, common, standings, tuple(pairs))
+    return Comparison(task, common, standings, tuple(pairs), tuple(measured))
 
 
 def check_entries(entries: Sequence[Entry]) -> str:
@@ -185,11 +193,11 @@ def check_entries(entries: Sequence[Entry]) -> str:
 
 # --- one model ------------------------------------------------------------------------------------
 
-_measured: dict[tuple[str, str, str], _Measured] = {}
+_measured: dict[tuple[str, str, str], Measured] = {}
 _MOST_KEPT: Final = 64
 
 
-def _measure_cached(task_id: str, entry: Entry, rows: ItemStatistics, common: Common) -> _Measured:
+def _measure_cached(task_id: str, entry: Entry, rows: ItemStatistics, common: Common) -> Measured:
     """Measure a model once for the same items: adding one then leaves the others as they are."""
     key = (
         f"{entry.entry_id} {entry.stamp}",
@@ -203,10 +211,10 @@ def _measure_cached(task_id: str, entry: Entry, rows: ItemStatistics, common: Co
     return _measured[key]
 
 
-def _measure(task: Task, entry: Entry, rows: ItemStatistics, common: Common) -> _Measured:
+def _measure(task: Task, entry: Entry, rows: ItemStatistics, common: Common) -> Measured:
     figures = measure_figures(task, rows, entry.point, common.items)
     if not common.items.are_independent:
-        return _Measured(figures, None, {})
+        return Measured(figures, None, {})
     ranking = task.ranking(rows)
     placed = None
     if ranking is not None and ranking.scores.shape[1] == 1:
@@ -215,7 +223,7 @@ def _measure(task: Task, entry: Entry, rows: ItemStatistics, common: Common) -> 
             placed = placements(is_positive, ranking.scores[:, 0])
     names = [metric.name for metric in task.metrics if metric.test == "mcnemar"]
     right = figures_of_items(task, rows, entry.point)[1] if names else {}
-    return _Measured(figures, placed, {name: right[name] == 1 for name in names if name in right})
+    return Measured(figures, placed, {name: right[name] == 1 for name in names if name in right})
 
 
 def _ranks(metric: MetricInfo, figures: Sequence[Figures]) -> list[Rank]:
@@ -223,7 +231,7 @@ def _ranks(metric: MetricInfo, figures: Sequence[Figures]) -> list[Rank]:
     values = np.array([f.values.get(metric.name, math.nan) for f in figures])
     places = _places(values[None], metric)[0]
     spreads = [f.spreads.get(metric.name) for f in figures]
-    known = [s for s in spreads if s is not None]
+    known = [s for s in spreads if s is not None and np.isfinite([*s.draws, *s.left_out]).any()]
     if len(known) < len(spreads):
         return [Rank(int(place), None, None) for place in places]
     drawn = _places(intervals.joint_draws(known), metric)
@@ -247,7 +255,7 @@ def _places(values: NDArray[np.float64], metric: MetricInfo) -> NDArray[np.intp]
 
 
 def _pairs(
-    task: Task, metric: MetricInfo, measured: Sequence[_Measured], entries: Sequence[Entry]
+    task: Task, metric: MetricInfo, measured: Sequence[Measured], entries: Sequence[Entry]
 ) -> list[Pair]:
     places = list(itertools.combinations(range(len(measured)), 2))
     found = [_difference(metric, measured[a], measured[b]) for a, b in places]
@@ -261,7 +269,7 @@ def _pairs(
 
 
 def _difference(
-    metric: MetricInfo, first: _Measured, second: _Measured
+    metric: MetricInfo, first: Measured, second: Measured
 ) -> tuple[PairedTest, Difference]:
     """Compare two models by the test that fits metric and items."""
     name = metric.name
@@ -280,6 +288,15 @@ def _difference(
         bounds = max(bounds[0], -width), min(bounds[1], width)
     p = intervals.p_value(gap)
     return "resampling", Difference(gap.value, bounds, gap.standard_error, p)
+
+
+def differences_of(
+    comparison: Comparison, first: int, second: int
+) -> list[tuple[MetricInfo, Difference]]:
+    """Compare two models by every metric that both define, not corrected for their number."""
+    a, b = comparison.measured[first], comparison.measured[second]
+    found = [(m, _difference(m, a, b)[1]) for m in comparison.task.metrics]
+    return [(metric, difference) for metric, difference in found if np.isfinite(difference.value)]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipelines.core.classification.features import find_object
 from pipelines.core.classification.images import Pixels, decode_all, fit_square
 from pipelines.core.classification.index import Index
 from pipelines.core.classification.labels import UNKNOWN
+from pipelines.core.classification.statistics import decide
 from pipelines.errors import DataFormatError
 from pipelines.text import Text, verbatim
 from pipelines.views import (
@@ -248,12 +249,32 @@ def explain(pixels: Pixels, prediction: Prediction, classes: Sequence[str]) -> l
     return [FiguresView(title, figures), shown]
 
 
-def _cam_view(pixels: Pixels, cam: Array, name: str) -> ImageView:
+def answer_pane(sample: Any, prediction: Prediction, threshold: float, name: Text) -> Pane:
+    """Show a picture with the class that a model decides for, and where it looked."""
+    pixels = np.asarray(sample.image)
+    names = classes_in(prediction.values, sample.meta.get("classes", ()))
+    odds = np.asarray(prediction.values["probabilities"], np.float64)
+    decided = int(decide(odds[None], threshold)[0])
+    title = Text(
+        "compare.answer", model=name, name=_class_name(names, decided),
+        share=float(odds[decided]),
+    )  # fmt: skip
+    layers: list[Any] = [PixelLayer(pixels)]
+    if "cam" in prediction.values:
+        layers.append(_heat_layer(pixels, prediction.values["cam"]))
+    return Pane(title, tuple(layers))
+
+
+def _heat_layer(pixels: Pixels, cam: Array) -> ScalarLayer:
     import cv2
 
     height, width = pixels.shape[:2]
     smooth = cv2.resize(cam.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    heat = ScalarLayer(smooth, Text("classes_panel.why.heat"), 0.0, 1.0, "magma", 0.5)
+    return ScalarLayer(smooth, Text("classes_panel.why.heat"), 0.0, 1.0, "magma", 0.5)
+
+
+def _cam_view(pixels: Pixels, cam: Array, name: str) -> ImageView:
+    heat = _heat_layer(pixels, cam)
     panes = (
         Pane(Text("classes_panel.why.picture"), (PixelLayer(pixels),)),
         Pane(Text("classes_panel.why.heat"), (PixelLayer(pixels), heat)),

@@ -48,7 +48,7 @@ from pipelines.core.classification.labels import (
 )
 from pipelines.errors import ConfigError, DataFormatError
 from pipelines.text import Text
-from pipelines.views import View
+from pipelines.views import Pane, View
 
 if TYPE_CHECKING:
     from pipelines.core.classification.atlas import Atlas
@@ -316,6 +316,14 @@ class ImageClassification(Task):
     def ranking(self, rows: ItemStatistics) -> Ranking:
         """Return the classes against their probabilities."""
         return sums.ranking_of_rows(rows)
+
+    def shown(
+        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+    ) -> Pane:
+        """Show a picture with the model's answer and, where it has one, its heat map."""
+        from pipelines.core.classification.panels import answer_pane
+
+        return answer_pane(sample, prediction, operating_point.threshold, name)
 
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the class of each item."""

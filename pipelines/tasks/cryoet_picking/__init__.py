@@ -30,6 +30,7 @@ from pipelines.contract import (
 )
 from pipelines.tasks.cryoet_picking.config import PRESETS, Config
 from pipelines.tasks.cryoet_picking.data import DataOptions
+from pipelines.views import Pane
 
 _SCORED = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
 
@@ -172,6 +173,14 @@ class CryoetPicking(Task):
         from pipelines.tasks.cryoet_picking.sums import sums_of_rows
 
         return sums_of_rows(rows, operating_point)
+
+    def shown(
+        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+    ) -> Pane | None:
+        """Show the section with most true picks, with right, false and missed ones."""
+        from pipelines.tasks.cryoet_picking.compared import section_pane
+
+        return section_pane(sample, prediction, operating_point, name)
 
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the number of true picks of each kind in each tomogram."""

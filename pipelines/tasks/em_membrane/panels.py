@@ -184,14 +184,24 @@ def show_errors(context: PanelContext, controls: None) -> Sequence[View]:
     sample = context.sample
     if prediction is None or sample.truth is None:
         return [TextView(_text("not_scored"), tone="info")]
-    probability = prediction.values["probability"]
     image = PixelLayer(sample.image, window=(0.0, 1.0))
-    compared = ThresholdLayer(
-        probability, threshold, "membrane", _text("compared"), above=False, truth=~sample.truth
-    )
-    labels = LabelLayer(_cells(probability, threshold), _text("cells"))
-    panes = [Pane(_text("errors"), (image, compared)), Pane(_text("cells"), (image, labels))]
+    labels = LabelLayer(_cells(prediction.values["probability"], threshold), _text("cells"))
+    errors = error_pane(sample, prediction, threshold, _text("errors"))
+    panes = [errors, Pane(_text("cells"), (image, labels))]
     return [_image_view(context, _text("errors_title", threshold=threshold), panes)]
+
+
+def error_pane(sample: Sample, prediction: Prediction, threshold: float, name: Text) -> Pane:
+    """Show right, false and missed membrane of a section, or what is found without a truth."""
+    compared = ThresholdLayer(
+        prediction.values["probability"],
+        threshold,
+        "membrane",
+        _text("compared"),
+        above=False,
+        truth=None if sample.truth is None else ~sample.truth,
+    )
+    return Pane(name, (PixelLayer(sample.image, window=(0.0, 1.0)), compared))
 
 
 def section_table(context: PanelContext, controls: None) -> Sequence[View]:

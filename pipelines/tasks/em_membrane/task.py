@@ -33,6 +33,7 @@ from pipelines.contract import (
 from pipelines.errors import DataFormatError
 from pipelines.tasks.em_membrane import config, data, fake, metrics, predictions
 from pipelines.text import Text
+from pipelines.views import Pane
 
 
 class EmMembrane(Task):
@@ -126,6 +127,14 @@ class EmMembrane(Task):
         from pipelines.tasks.em_membrane.sums import sums_of_rows
 
         return sums_of_rows(rows, operating_point.threshold)
+
+    def shown(
+        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+    ) -> Pane:
+        """Show a section with right, false and missed membrane."""
+        from pipelines.tasks.em_membrane.panels import error_pane
+
+        return error_pane(sample, prediction, operating_point.threshold, name)
 
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the pixels of cells and the sum of their squared sizes in each section."""

@@ -1,0 +1,1 @@
+"""Parts of the compare page: what is chosen, the result, where models differ, ensembles."""

@@ -1,0 +1,137 @@
+"""The result of a comparison: what is unequal, the sentences, the leaderboard."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from dashboard.renderers import draw, value_words
+from dashboard.words import number, say, tr
+from pipelines.compare.command import rank_words
+from pipelines.compare.comparison import Comparison, Pair, Standing, label_of_test
+from pipelines.contract import MetricInfo
+from pipelines.text import Text
+from pipelines.views import IntervalsView, TableView
+
+_MOST_SENTENCES = 4
+
+
+def show(comparison: Comparison, metric: MetricInfo) -> None:
+    """Draw the result by one metric."""
+    draw_inequalities(comparison)
+    _draw_sentences(comparison, metric)
+    draw(leaderboard_view(comparison, metric), "compare.leaderboard")
+    draw(_table(comparison), "compare.table")
+    draw(_pair_table(comparison, metric), "compare.pairs")
+
+
+def draw_inequalities(comparison: Comparison) -> None:
+    """Say in what the models are unequal, side by side, or that they are not."""
+    common = comparison.common
+    if common.is_held_out_only:
+        st.info(tr("compare.validation_only"), icon=":material/info:")
+    if not common.inequalities:
+        st.caption(f":material/balance: {tr('compare_page.equal')}")
+        return
+    with st.container(border=True, key="compare-unequal"):
+        st.markdown(f":material/warning: **{tr('compare_page.unequal')}**")
+        columns = (Text("compare_page.what"), *(s.entry.name for s in comparison.standings))
+        rows = tuple((row.name, *row.values) for row in common.inequalities)
+        st.table({say(c): [say(row[i]) for row in rows] for i, c in enumerate(columns)})
+        for row in common.inequalities:
+            st.caption(f"**{say(row.name)}.** {say(row.help)}")
+
+
+def _draw_sentences(comparison: Comparison, metric: MetricInfo) -> None:
+    """Say the best model against each other one; the other pairs stand in the table."""
+    best = comparison.by_rank()[0]
+    place = comparison.standings.index(best)
+    pairs = [p for p in comparison.pairs_of(metric.name) if place in (p.first, p.second)]
+    with st.container(border=True, key="compare-sentences"):
+        for pair in pairs[:_MOST_SENTENCES]:
+            icon = "trophy" if pair.is_different else "drag_handle"
+            st.markdown(f":material/{icon}: {say(pair.sentence)}")
+    st.caption(f"{say(comparison.common.items.note)} {_correction(comparison, metric)}")
+
+
+def _correction(comparison: Comparison, metric: MetricInfo) -> str:
+    pairs = comparison.pairs_of(metric.name)
+    test = say(label_of_test(pairs[0], comparison))
+    return tr("compare_page.test_note", test=test, correction=Text("compare.holm", n=len(pairs)))
+
+
+def leaderboard_view(comparison: Comparison, metric: MetricInfo) -> IntervalsView:
+    """Draw each model's figure with its interval, the best first."""
+    sign = -1 if metric.higher_is_better else 1
+    order = sorted(
+        comparison.standings,
+        key=lambda s: np.nan_to_num(sign * s.figures.values.get(metric.name, math.nan), nan=9e9),
+    )
+    bounds = [s.figures.intervals.get(metric.name, (math.nan, math.nan)) for s in order]
+    items = comparison.task.items_text(len(comparison.common.items.item_ids))
+    return IntervalsView(
+        Text("compare_page.leaderboard", metric=metric.label),
+        names=tuple(s.entry.name for s in order),
+        values=np.array([s.figures.values.get(metric.name, math.nan) for s in order]),
+        low=np.array([low for low, _ in bounds]),
+        high=np.array([high for _, high in bounds]),
+        x_label=metric.label,
+        source=Text("compare.source_line", items=items),
+    )
+
+
+def _table(comparison: Comparison) -> TableView:
+    shown = [m for m in comparison.task.metrics if m.name in comparison.standings[0].figures.values]
+    costs = ("time", "parameters", "speed", "energy")
+    columns = (
+        Text("compare_page.model"),
+        Text("compare_page.rank"),
+        *(metric.label for metric in shown),
+        *(Text(f"compare_page.cost_{name}") for name in costs),
+    )
+    rows = tuple(
+        (s.entry.name, rank_words(s.rank), *(figure_words(s, m) for m in shown), *_costs(s))
+        for s in comparison.by_rank()
+    )
+    return TableView(Text("compare_page.all_figures"), columns, rows, filename="leaderboard.csv")
+
+
+def figure_words(standing: Standing, metric: MetricInfo) -> str:
+    """Write a figure with its interval."""
+    value = standing.figures.values.get(metric.name, math.nan)
+    bounds = standing.figures.intervals.get(metric.name)
+    if bounds is None:
+        return value_words(value)
+    return f"{number(value)} ({number(bounds[0])} – {number(bounds[1])})"
+
+
+def _costs(standing: Standing) -> tuple[str, ...]:
+    cost = standing.entry.cost
+    return (
+        "–" if cost.training_s is None else value_words(cost.training_s, "duration"),
+        "–" if cost.num_parameters is None else number(cost.num_parameters),
+        "–" if cost.items_per_s is None else number(cost.items_per_s),
+        "–" if cost.energy_j is None else tr("compare_page.kilojoule", value=cost.energy_j / 1000),
+    )
+
+
+def _pair_table(comparison: Comparison, metric: MetricInfo) -> TableView:
+    names = ("first", "second", "difference", "interval", "test", "p", "corrected")
+    rows = tuple(_pair_row(comparison, pair) for pair in comparison.pairs_of(metric.name))
+    columns = tuple(Text(f"compare_page.pair_{name}") for name in names)
+    title = Text("compare_page.pairs", metric=metric.label)
+    return TableView(title, columns, rows, filename="pairs.csv")
+
+
+def _pair_row(comparison: Comparison, pair: Pair) -> tuple[object, ...]:
+    first, second = (comparison.standings[i].entry.name for i in (pair.first, pair.second))
+    found = pair.difference
+    bounds = "–"
+    if found.interval is not None:
+        bounds = f"{number(found.interval[0])} – {number(found.interval[1])}"
+    return (
+        first, second, number(found.value), bounds, label_of_test(pair, comparison),
+        number(found.p_value), number(pair.corrected_p),
+    )  # fmt: skip
