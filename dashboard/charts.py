@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboard.palette import DASHES, SEQUENCE, colour
-from dashboard.words import language, say
-from pipelines.views import BarView, CurveView, HistogramView, MeshView, ScatterView
+from dashboard.words import language, number, say
+from pipelines.views import (
+    BarView,
+    CurveView,
+    HistogramView,
+    IntervalsView,
+    MeshView,
+    ScatterView,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -340,6 +340,18 @@ def _bars_csv(view: views.BarView) -> bytes:
     return _csv((tr("pages.category"), tr("pages.curve"), say(view.y_label)), rows)
 
 
+def _intervals_csv(view: views.IntervalsView) -> bytes:
+    names = [say(name) for name in view.names]
+    columns = (names, view.values.tolist(), view.low.tolist(), view.high.tolist())
+    header = (
+        tr("pages.category"),
+        say(view.x_label),
+        tr("compare_page.low"),
+        tr("compare_page.high"),
+    )
+    return _csv(header, list(zip(*columns, strict=True)))
+
+
 def _figures_csv(view: views.FiguresView) -> bytes:
     rows = [
         (say(f.name), f.value, *(f.interval or ("", "")), "" if f.count is None else f.count)
@@ -347,13 +359,6 @@ def _figures_csv(view: views.FiguresView) -> bytes:
     ]
     header = ("pages.figure", "pages.value", "pages.low", "pages.high", "pages.number")
     return _csv([tr(name) for name in header], rows)
-
-
-def _intervals_csv(view: views.IntervalsView) -> bytes:
-    names = [say(name) for name in view.names]
-    columns = (names, view.values.tolist(), view.low.tolist(), view.high.tolist())
-    header = (tr("pages.category"), say(view.x_label), tr("compare_page.low"), tr("compare_page.high"))
-    return _csv(header, list(zip(*columns, strict=True)))
 
 
 def _table_csv(view: views.TableView) -> bytes:
