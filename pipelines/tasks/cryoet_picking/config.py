@@ -65,10 +65,10 @@ class Config:
     window_vox: int = option(128, low=32, high=384, unit="vx", group="prediction", expert=True)
     picking: str = option("maxima", choices=("maxima", "components"), group="prediction")
     smoothing_share: float = option(
-        0.35, low=0.0, high=1.0, group="prediction", expert=True, only_if=("picking", ("maxima",))
+        0.25, low=0.0, high=1.0, group="prediction", expert=True, only_if=("picking", ("maxima",))
     )
     exclusion_share: float = option(
-        0.9, low=0.2, high=2.0, group="prediction", expert=True, only_if=("picking", ("maxima",))
+        1.1, low=0.2, high=2.0, group="prediction", expert=True, only_if=("picking", ("maxima",))
     )
     component_threshold: float = option(
         0.3, low=0.05, high=0.95, group="prediction", only_if=("picking", ("components",))
