@@ -15,7 +15,8 @@ from pipelines.tasks.em_membrane.baseline import BaselineConfig
 
 FILLS: Final = ("reflect", "constant", "nearest", "wrap")
 LIBRARY: Final = ("smp_unet", "smp_unetplusplus", "smp_fpn")
-ARCHITECTURES: Final = ("unet", *LIBRARY, "baseline")
+NETWORKS: Final = ("unet", *LIBRARY)
+ARCHITECTURES: Final = (*NETWORKS, "baseline")
 ENCODERS: Final = (
     "resnet18", "resnet34", "resnet50", "efficientnet-b0", "efficientnet-b3",
     "mobilenet_v2", "timm-mobilenetv3_large_100", "mit_b0",
@@ -90,6 +91,9 @@ class ModelOptions:
     stem: int = option(2, low=1, high=4, group="model", only_if=_OWN)
     num_affinities: int = option(8, low=0, high=8, group="model", only_if=_OWN)
     dropout: float = option(0.2, low=0.0, high=0.9, group="model", expert=True, only_if=_OWN)
+    grey_scale: str = option(
+        "local", choices=("section", "local"), group="model", only_if=("architecture", NETWORKS)
+    )
     encoder: str = option("resnet18", choices=ENCODERS, group="model", only_if=_LIBRARY)
     is_pretrained: bool = option(True, group="model", only_if=_LIBRARY)
 

@@ -6,9 +6,11 @@ cut into small regions along its ridges (watershed), and neighbours are merged, 
 first, until one region is left. What a ridge pixel says is then lowered to what its border said
 when it was merged away. Thresholds keep their meaning, and the best one moves to about 0.5.
 
-This is the hierarchy of regions that Arbelaez (2011) draws as a contour map, with mean linkage.
-Measured on ISBI 2012, four networks trained on sections 0-9, sections 10-19 scored: V_Rand rises by
-0.003 at each network's best threshold, and by 0.04 at the threshold 0.5.
+This is the hierarchy of regions that Arbelaez (2011) draws as a contour map, with mean linkage; the
+mean is that of the square roots, squared: a border that is missing in places is weaker than the
+plain mean says. Measured on ISBI 2012, four networks trained on sections 0-9, sections 10-19
+scored: V_Rand rises by 0.003 at each network's best threshold, and by 0.04 at the threshold 0.5.
+The roots add nothing at the best threshold and 0.001 at 0.5 (eight networks).
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def close_gaps(probability: npt.NDArray[np.floating[Any]], *, smoothing_px: floa
     borders = find_borders(np.asarray(regions, np.int64))
     if not len(borders.pairs):
         return inside.copy()
-    heights = merge_heights(borders, membrane[borders.rows, borders.columns])
+    heights = merge_heights(borders, np.sqrt(membrane[borders.rows, borders.columns])) ** 2
     strength = np.zeros(len(borders.rows), np.float32)
     np.maximum.at(strength, borders.pixel, heights[borders.border])
     closed = inside.copy()
@@ -106,7 +108,7 @@ def merge_heights(borders: Borders, membrane: Floats) -> Floats:
 
     Args:
         borders: Which pixels lie between which regions.
-        membrane: `(R,)` membrane probability of each ridge pixel.
+        membrane: `(R,)` how much each ridge pixel is membrane, from 0.
 
     Returns:
         `(P,)` float32, for each border the highest mean that had been merged when its two sides

@@ -20,13 +20,15 @@ from torch import nn
 from pipelines.core.device import Precision
 from pipelines.core.inference import Symmetries, TiledInference, predict_images
 from pipelines.core.tiling import Tiling
-from pipelines.tasks.em_membrane.config import Config
+from pipelines.tasks.em_membrane.config import Config, ModelOptions
 from pipelines.tasks.em_membrane.gaps import close_gaps
 from pipelines.tasks.em_membrane.loss import inside_probability
 
 Floats = npt.NDArray[np.float32]
 
 SIZES: Final[Mapping[str, tuple[float, ...]]] = {"one": (1.0,), "four": (1.0, 0.7, 0.85, 1.2)}
+_AROUND_PX: Final = 40.0  # sigma: several cells, so that no cell is its own background
+_FAINTEST: Final = 0.22  # smallest deviation that counts, in those of the whole section
 
 
 def predict_probabilities(
@@ -52,7 +54,7 @@ def predict_probabilities(
     walks = [
         predict_images(
             model,
-            _AtSize(images, size),
+            _AtSize(images, size, config),
             inference_of(config, size),
             device=device,
             is_cancelled=is_cancelled,
@@ -88,14 +90,26 @@ def inference_of(config: Config, size: float = 1.0) -> TiledInference:
     )
 
 
-def standardise(image: npt.NDArray[Any]) -> Floats:
-    """Bring a section to mean 0 and standard deviation 1, as the network saw it in training.
+def standardise(image: npt.NDArray[Any], config: ModelOptions) -> Floats:
+    """Bring the grey values of a section into the range that the network is trained on.
+
+    Under "section" the whole of it gets mean 0 and standard deviation 1. Under "local" each pixel
+    is then seen against the mean and the deviation around it, so that stain that grows towards one
+    side, or a shadow, is gone before the network looks. `_FAINTEST` keeps an empty place empty.
 
     Args:
         image: `(H, W)` grey values of any type and range.
+        config: Says which.
+
+    Returns:
+        `(H, W)` float32.
     """
     values = np.asarray(image, np.float32)
-    return np.asarray((values - values.mean()) / (values.std() or 1.0), np.float32)
+    whole = np.asarray((values - values.mean()) / (values.std() or 1.0), np.float32)
+    if config.grey_scale == "section":
+        return whole
+    away = whole - _around(whole)
+    return np.asarray(away / np.sqrt(_around(away * away) + _FAINTEST**2), np.float32)
 
 
 def resize(image: Floats, shape: tuple[int, ...]) -> Floats:
@@ -121,12 +135,21 @@ def finish(probability: Floats, config: Config) -> Floats:
     return close_gaps(probability) if config.close_gaps else probability
 
 
+def _around(image: Floats) -> Floats:
+    """Average over a Gaussian neighbourhood, mirrored at the rim."""
+    mean = cv2.GaussianBlur(image, (0, 0), _AROUND_PX, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(mean, np.float32)
+
+
 class _AtSize(Sequence[Any]):
     """Give sections to the network as it wants them, at a size, each read when its turn comes."""
 
-    def __init__(self, images: Sequence[npt.NDArray[Any]], size: float) -> None:
+    def __init__(
+        self, images: Sequence[npt.NDArray[Any]], size: float, config: ModelOptions
+    ) -> None:
         self._images = images
         self._size = size
+        self._config = config
 
     def __len__(self) -> int:
         return len(self._images)
@@ -134,4 +157,4 @@ class _AtSize(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:  # one index in practice
         image = np.asarray(self._images[index], np.float32)
         shape = tuple(max(round(side * self._size), 1) for side in image.shape)
-        return standardise(resize(image, shape))[None]
+        return standardise(resize(image, shape), self._config)[None]

@@ -157,7 +157,7 @@ def prepare(section: LabelledSection, config: Config) -> Section:
         weight = unet_weight_map(section.inside, w0=config.w0, sigma_px=config.sigma_px)
     elif config.fill == "constant":  # what lies beyond the edge then weighs nothing
         weight = np.ones(section.inside.shape, np.float32)
-    return Section.of(np.asarray(section.image, np.float32), section.inside, weight)
+    return Section.of(standardise(section.image, config), section.inside, weight)
 
 
 def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
@@ -214,7 +214,7 @@ class LiveView:
         run: PictureReporter,
     ) -> None:
         window = tuple(_middle(side, config.multiple) for side in section.image.shape)
-        self._image = standardise(section.image)[window]
+        self._image = standardise(section.image, config)[window]
         self._inside = section.inside[window]
         self._item_id = section.item_id
         self._device, self._run = device, run

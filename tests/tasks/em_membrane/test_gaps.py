@@ -42,6 +42,14 @@ def test_a_whole_wall_stays_a_wall():
     assert count_cells(close_gaps(two_rooms())) == 2
 
 
+def test_a_gap_gets_the_squared_mean_root_of_its_wall():
+    """A quarter of the wall is missing, where the map says 0.05 and not 0.95 of membrane."""
+    closed = close_gaps(two_rooms(gap_rows=range(18, 30)))
+    strength = (0.75 * np.sqrt(0.95) + 0.25 * np.sqrt(0.05)) ** 2
+    assert strength < 0.75 * 0.95 + 0.25 * 0.05  # weaker than the plain mean
+    assert closed[24, 20:29].min() == pytest.approx(1 - strength, abs=0.02)
+
+
 def test_probability_is_nowhere_raised_and_changes_on_few_pixels():
     rng = np.random.default_rng(0)
     noise = ndimage.gaussian_filter(rng.random((80, 80)), 3)

@@ -23,7 +23,9 @@ from pipelines.tasks.em_membrane.model import build_model
 
 CPU = torch.device("cpu")
 OPTIONS = Config(base_channels=4, depth=2, stem=2, num_affinities=2)
-PLAIN = dataclasses.replace(OPTIONS, symmetries="none", close_gaps=False, precision="full")
+PLAIN = dataclasses.replace(
+    OPTIONS, symmetries="none", close_gaps=False, precision="full", grey_scale="section"
+)
 
 
 @pytest.fixture
@@ -57,10 +59,37 @@ def test_prediction_does_not_depend_on_the_units_of_the_grey_values(image):
 
 
 def test_standardised_sections_have_mean_zero_and_deviation_one(image):
-    values = standardise(image)
+    values = standardise(image, PLAIN)
     assert values.mean() == pytest.approx(0, abs=1e-5)
     assert values.std() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_array_equal(standardise(np.full((4, 4), 7, np.uint8)), 0.0)
+
+
+@pytest.mark.parametrize("grey_scale", ["section", "local"])
+def test_an_empty_section_stays_empty(grey_scale):
+    options = dataclasses.replace(OPTIONS, grey_scale=grey_scale)
+    np.testing.assert_array_equal(standardise(np.full((4, 4), 7, np.uint8), options), 0.0)
+
+
+def test_seen_against_what_is_around_uneven_stain_hardly_matters():
+    rng = np.random.default_rng(0)
+    image = ndimage.gaussian_filter(rng.normal(size=(400, 400)), 2)
+    ramp = np.linspace(-1, 1, 400)
+    shaded = image * (1 + 0.6 * ramp[:, None]) + 3 * image.std() * ramp
+    locally, wholly = (
+        [standardise(i, dataclasses.replace(OPTIONS, grey_scale=scale)) for i in (image, shaded)]
+        for scale in ("local", "section")
+    )
+    assert np.corrcoef(locally[0].ravel(), locally[1].ravel())[0, 1] > 0.97
+    assert np.corrcoef(wholly[0].ravel(), wholly[1].ravel())[0, 1] < 0.6
+
+
+def test_the_neighbourhood_is_a_gaussian_one():
+    rng = np.random.default_rng(1)
+    image = rng.normal(size=(300, 300)).astype(np.float32)
+    whole = (image - image.mean()) / image.std()
+    away = whole - ndimage.gaussian_filter(whole, 40)
+    expected = away / np.sqrt(ndimage.gaussian_filter(away**2, 40) + 0.22**2)
+    np.testing.assert_allclose(standardise(image, OPTIONS), expected, atol=2e-3)
 
 
 def test_several_sizes_are_the_mean_of_each_size_alone(image):
@@ -74,7 +103,7 @@ def test_several_sizes_are_the_mean_of_each_size_alone(image):
 
 def test_one_size_is_what_the_network_says(image):
     found = predict_sections(Brightness(), [image], PLAIN, CPU)[0]
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-standardise(image))), atol=1e-6)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-standardise(image, PLAIN))), atol=1e-6)
 
 
 def test_tiles_grow_with_the_size_so_that_a_section_stays_in_one():
