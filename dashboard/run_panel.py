@@ -60,6 +60,8 @@ def _draw_head(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{say(run.title)}**")
         st.badge(say(run.status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
+        if run.has_leak:
+            st.badge(tr("runs.leak"), icon=":material/water_drop:", color="red")
         st.caption(tr("runs.facts", run=run.short_id, data=run.request.dataset_title))
 
 
@@ -105,6 +107,8 @@ def _button(run: Run, name: str, icon: str, act: Any, *, primary: bool = False) 
 
 
 def _draw_messages(run: Run) -> None:
+    if run.has_leak:
+        st.warning(tr("runs.leak_help"), icon=":material/water_drop:")
     for note in run.state.notes:
         st.caption(f":material/info: {say(note)}")
     if run.status is Status.FAILED and run.error is not None:

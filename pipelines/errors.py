@@ -34,6 +34,10 @@ class ConfigError(PipelineError, ValueError):
     """Report options that do not fit, all of them at once."""
 
 
+class LeakError(ConfigError):
+    """Report a split that leaks; whoever asks for it on purpose gets it, marked for ever."""
+
+
 class DataError(PipelineError):
     """Report data that cannot be used."""
 

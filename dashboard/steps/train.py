@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines import config as configs
 from pipelines import studies
 from pipelines.contract import Task
 from pipelines.core.device import describe_wish
+from pipelines.errors import LeakError
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, create_run, list_runs
 from pipelines.settings import load_settings
@@ -108,8 +110,26 @@ def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
         icon=":material/play_arrow:",
         width="stretch",
     )
-    if start:
-        _start(task, choices, config, repeat)
+    _start_or_ask(task, choices, config, repeat, is_wanted=start)
+
+
+def _start_or_ask(
+    task: Task, choices: Choices, config: Any, repeat: Repeat, *, is_wanted: bool
+) -> None:
+    """Start; a split that leaks is named first and used only after a click of its own."""
+    key = f"{task.id}.leak"
+    if is_wanted:
+        st.session_state.pop(key, None)
+        try:
+            _start(task, choices, config, repeat)
+        except LeakError as error:
+            st.session_state[key] = error.text
+    if key not in st.session_state:
+        return
+    st.warning(say(st.session_state[key]), icon=":material/water_drop:")
+    if st.button(tr("train_step.leak_anyway"), key=f"{task.id}.leak_anyway"):
+        st.session_state.pop(key)
+        _start(task, choices, dataclasses.replace(config, allow_leak=True), repeat)
 
 
 def _start(task: Task, choices: Choices, config: Any, repeat: Repeat) -> None:

@@ -110,6 +110,7 @@ class RunRequest:
         item_ids: Items to predict; empty for all of them.
         seed: Seed of the run.
         study: Study that it is a run of, or "".
+        split_method: How its split was made, with what is wrong with it ("LEAK=2"); "" without.
         owner: Who started it.
         created: ISO 8601 in UTC.
         code_version: Commit of the code.
@@ -131,6 +132,7 @@ class RunRequest:
     item_ids: tuple[str, ...] = ()
     seed: int = 0
     study: str = ""
+    split_method: str = ""
     owner: str = ""
     created: str = ""
     code_version: str = ""
@@ -294,6 +296,11 @@ class Run:
     def status(self) -> Status:
         """How it stands."""
         return self.state.status
+
+    @property
+    def has_leak(self) -> bool:
+        """Whether its split puts the same thing on both sides, so that its figures flatter."""
+        return "LEAK" in self.request.split_method
 
     @property
     def title(self) -> Text:
@@ -477,6 +484,7 @@ def _write_run(folder: Path, new: NewRun, owner: str) -> None:
         item_ids=tuple(new.item_ids),
         seed=new.seed,
         study=new.study,
+        split_method=new.split.method if new.split is not None else "",
         owner=owner,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=code_version(),

@@ -46,7 +46,7 @@ from pipelines.core.classification.labels import (
     parse_table,
     values_by_id,
 )
-from pipelines.errors import ConfigError, DataFormatError
+from pipelines.errors import DataFormatError, LeakError
 from pipelines.text import Text
 from pipelines.views import Pane, View
 
@@ -117,7 +117,7 @@ class ImageClassification(Task):
         """Divide the labelled pictures; one that leaks is refused unless it was asked for.
 
         Raises:
-            ConfigError: A leak that nobody allowed, or a validation part without items.
+            LeakError: A leak that nobody allowed.
         """
         index = self.index_of(record)
         parts = self.split_parts(index, config)
@@ -135,7 +135,8 @@ class ImageClassification(Task):
         """Hold every labelled picture out once, classes in like shares.
 
         Raises:
-            ConfigError: More folds than a class has groups, or a leak that nobody allowed.
+            ConfigError: More folds than a class has groups.
+            LeakError: A leak that nobody allowed.
         """
         index = self.index_of(record)
         pictures = self._divisible(index, config, (None, "train", "validation"))
@@ -163,7 +164,7 @@ class ImageClassification(Task):
         if not report.is_clean:
             if not config.allow_leak:
                 found = report.sentences()[0]
-                raise ConfigError(Text("classes.leak_refused", found=found))
+                raise LeakError(Text("classes.leak_refused", found=found))
             method += f" LEAK={sum(leak.kind != 'two_names' for leak in report.leaks)}"
         if not index.labels.has_groups:
             method += " groups-unknown"
