@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from dashboard.pages import checkpoints, compare, glossary, home, runs, task
+from dashboard.pages import checkpoints, compare, glossary, home, lessons, runs, task
 from dashboard.words import LANGUAGE_NAMES, choose_language, language, say, tr
 from pipelines.contract import Task
 from pipelines.registry import load_tasks
@@ -27,6 +27,7 @@ def pages() -> dict[str, list[Any]]:  # st.Page has no public type
             _page(checkpoints.show, "pages.checkpoints", ":material/deployed_code:", "checkpoints"),
         ],
         tr("pages.section_learn"): [
+            _page(lessons.show, "lessons.title", ":material/school:", "lessons"),
             _page(glossary.show, "pages.glossary", ":material/menu_book:", "glossary"),
         ],
     }
@@ -50,6 +51,14 @@ def draw_language_switch() -> None:
 def page_of(served: Task) -> Any:  # st.Page has no public type
     """Return the page of a task, as `pages` lists it."""
     return _task_page(served)
+
+
+def open_task(served: Task, address: Mapping[str, str]) -> None:
+    """Leave for the page of a task, at the step and panel that the address names."""
+    st.session_state["task.step"] = address.get("step", "data")
+    if "panel" in address:
+        st.session_state[f"{served.id}.{address['step']}.panel"] = address["panel"]
+    st.switch_page(page_of(served), query_params=dict(address))
 
 
 def _task_page(served: Task) -> Any:  # st.Page has no public type

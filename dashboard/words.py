@@ -24,7 +24,10 @@ LANGUAGE_NAMES: dict[Language, str] = {"en": "English", "fr": "Français"}
 
 def language() -> Language:
     """Return the visitor's language: the address, then the choice, then the browser's."""
-    chosen = st.query_params.get("lang") or st.session_state.get(_KEY) or _browser_language()
+    asked = st.query_params.get("lang")
+    if asked in LANGUAGES:
+        st.session_state[_KEY] = asked  # links of the navigation do not carry it on
+    chosen = asked or st.session_state.get(_KEY) or _browser_language()
     return cast("Language", chosen) if chosen in LANGUAGES else DEFAULT_LANGUAGE
 
 

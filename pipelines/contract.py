@@ -458,6 +458,43 @@ class Panel:
         return Text(f"{self.texts}.{self.panel_id}.help")
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """Teach one idea on a task's own pages: each step says what to do there and what to see.
+
+    Its words stand under `<texts>.<lesson_id>`: title, `.summary`, and for step 1 and on `.1`
+    (what to do) and `.1.see` (what there is to see, unfolded on request).
+
+    Attributes:
+        lesson_id: Unique within the task.
+        texts: Prefix of its message ids.
+        steps: Where each step leads: parameters of the address of the task's page ("step",
+            "panel", ...).
+    """
+
+    lesson_id: str
+    texts: str
+    steps: tuple[Mapping[str, str], ...]
+
+    @property
+    def title(self) -> Text:
+        """The idea, as a short sentence."""
+        return Text(f"{self.texts}.{self.lesson_id}")
+
+    @property
+    def summary(self) -> Text:
+        """Why it matters, in a sentence or two."""
+        return Text(f"{self.texts}.{self.lesson_id}.summary")
+
+    def doing(self, step: int) -> Text:
+        """What to do in a step, counted from 1."""
+        return Text(f"{self.texts}.{self.lesson_id}.{step}")
+
+    def seeing(self, step: int) -> Text:
+        """What there is to see then."""
+        return Text(f"{self.texts}.{self.lesson_id}.{step}.see")
+
+
 # --- evidence -------------------------------------------------------------------------------------
 
 
@@ -762,6 +799,10 @@ class Task(ABC):
     @abstractmethod
     def panels(self) -> Sequence[Panel]:
         """List what the steps of the page offer beside the standard parts."""
+
+    def lessons(self) -> Sequence[Lesson]:
+        """List what can be learned on the task's own pages: nothing, unless a task teaches."""
+        return ()
 
     @abstractmethod
     def estimate_seconds(self, config: Any, device: str) -> float:

@@ -43,7 +43,7 @@ def show_explore(task: Task, choices: Choices) -> None:
         tr("cryoet.page_part"),
         parts,
         format_func=lambda part: tr(f"cryoet.page_part.{part}"),
-        default=parts[0],
+        default=parts[1] if "panel" in st.query_params else parts[0],  # a link to a lesson
         required=True,
         key=f"{task.id}.explore.part",
         label_visibility="collapsed",

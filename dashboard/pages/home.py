@@ -54,10 +54,9 @@ def _link(task: Task, step: str, words: str, icon: str, *, is_primary: bool = Fa
         type="primary" if is_primary else "secondary",
     )
     if pressed:
-        from dashboard.navigation import page_of
+        from dashboard.navigation import open_task
 
-        st.session_state["task.step"] = step
-        st.switch_page(page_of(task), query_params={"step": step})
+        open_task(task, {"step": step})
 
 
 def _draw_broken(failed: BrokenTask) -> None:

@@ -33,7 +33,7 @@ from pipelines.text import LANGUAGES, Language, Text, catalogue_folders, render
 TASK = "em_membrane"
 STEPS = ("data", "train", "predict", "evaluate")
 TASK_PAGE = f"from dashboard.pages.task import show\nshow({TASK!r})"
-OTHER_PAGES = ("home", "runs", "checkpoints", "glossary")
+OTHER_PAGES = ("home", "runs", "checkpoints", "glossary", "lessons")
 TIMEOUT_S = 60
 
 
@@ -136,7 +136,8 @@ def draw_step(step: str, language: Language = "en", **query: str) -> AppTest:
     return draw(TASK_PAGE, language, step=step, **query)
 
 
-_NO_WORDS = ("UnknownElement", "PlotlyChart", "Json")  # a card in JSON is the same in any language
+# a card in JSON, and a call in a shell or in Python, are the same in any language
+_NO_WORDS = ("UnknownElement", "PlotlyChart", "Json", "Code")
 _UNSEEN = {"id", "form_id", "widget_id", "element_id", "user_key", "url", "active_script_hash"}
 
 

@@ -17,6 +17,7 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
+    Lesson,
     ItemSums,
     MetricInfo,
     ModelFacts,
@@ -448,6 +449,12 @@ class ImageClassification(Task):
         from pipelines.core.classification.panels import make_panels
 
         return make_panels(self)
+
+    def lessons(self) -> Sequence[Lesson]:
+        """List what can be learned on its pages."""
+        from pipelines.core.classification.lessons import LESSONS
+
+        return LESSONS
 
     def estimate_seconds(self, config: ClassificationConfig, device: str) -> float:
         """Estimate the duration of a training from the pictures that it goes through."""

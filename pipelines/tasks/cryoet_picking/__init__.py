@@ -13,6 +13,7 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
+    Lesson,
     ItemSums,
     MetricInfo,
     ModelFacts,
@@ -231,6 +232,12 @@ class CryoetPicking(Task):
         from pipelines.tasks.cryoet_picking.panels import list_panels
 
         return list_panels()
+
+    def lessons(self) -> Sequence[Lesson]:
+        """List what can be learned on its pages."""
+        from pipelines.tasks.cryoet_picking.teaching import LESSONS
+
+        return LESSONS
 
     def estimate_seconds(self, config: Any, device: str) -> float:
         """Return the time limit, or the steps at the pace measured on four cores."""

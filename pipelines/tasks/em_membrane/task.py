@@ -15,6 +15,7 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
+    Lesson,
     ItemSums,
     MetricInfo,
     ModelFacts,
@@ -189,6 +190,12 @@ class EmMembrane(Task):
         from pipelines.tasks.em_membrane.panels import PANELS
 
         return PANELS
+
+    def lessons(self) -> Sequence[Lesson]:
+        """List what can be learned on its pages."""
+        from pipelines.tasks.em_membrane.lessons import LESSONS
+
+        return LESSONS
 
     def estimate_seconds(self, config: Any, device: str) -> float:
         """Return the time limit: it counts everything that a training does."""
