@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import datasets
-from pipelines.contract import Prediction
+from pipelines import actions, datasets
+from pipelines.contract import OperatingPoint, Prediction
 from pipelines.core.classification import statistics as st
 from pipelines.core.classification.evaluation import Evaluation
 from pipelines.core.classification.task import METRICS
@@ -139,15 +139,14 @@ def test_the_map_of_ten_thousand_points_answers_in_time(record) -> None:
     atlas = task.atlas(record, predictions)
     plane = rng.normal(size=(MAP_POINTS, 2)).astype(np.float32)
     clusters = rng.integers(0, 8, MAP_POINTS)
-    taken = _median(
-        lambda: scatter_figure(atlas.scatter(plane, "cluster", clusters, 0.5)).to_json()
-    )
+    controls = task.map_controls(colour_by="cluster")
+    taken = _median(lambda: scatter_figure(atlas.scatter(plane, controls, clusters, 0.5)).to_json())
     _say(f"{MAP_POINTS} points coloured and packed in {1000 * taken:.0f} ms")
     assert taken < ANSWER_LIMIT_S
 
 
 def test_a_moved_threshold_answers_in_time_for_ten_thousand_pictures() -> None:
-    rng = np.random.default_rng(0)
+    rng, task = np.random.default_rng(0), get_task("histo_patches")
     truth = rng.integers(0, 2, MAP_POINTS)
     score = np.clip(0.5 + 0.3 * (truth - 0.5) + rng.normal(0, 0.2, MAP_POINTS), 0, 1)
     names = [f"i{k}" for k in range(MAP_POINTS)]
@@ -156,14 +155,16 @@ def test_a_moved_threshold_answers_in_time_for_ten_thousand_pictures() -> None:
         st.make_rows(names, groups, truth, np.stack([1 - score, score], 1)), ("no", "yes")
     )
     start = time.perf_counter()
-    found.curves(0.5)
+    found.curves(0.5, {})
     first = time.perf_counter() - start
     thresholds = iter(np.linspace(0.2, 0.8, 20))
 
     def moved() -> None:
         threshold = float(next(thresholds))
-        found.figures(threshold, METRICS)
-        found.curves(threshold)
+        point = OperatingPoint({"threshold": threshold})
+        (part,) = actions.score_parts(task, found.rows, None, chosen=point).parts.values()
+        found.figures(threshold, METRICS, part.intervals)
+        found.curves(threshold, part.intervals)
         found.members(threshold, 1, 0)
 
     taken = _median(moved)

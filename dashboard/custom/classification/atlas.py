@@ -58,7 +58,7 @@ def _draw_map(desk: Desk) -> None:
         clusters, scores = _clusters(desk, atlas, controls)
         plane = _plane(desk, atlas, controls.projection)
         threshold = float(next(iter(_thresholds(desk).values()), 0.5))
-        view = atlas.scatter(plane, controls.colour_by, clusters, threshold)
+        view = atlas.scatter(plane, controls, clusters, threshold)
         rows = _draw_points(desk, view)
         draw(desk.task.read_neighbours(_neighbours(desk, atlas)), f"{desk.task.id}.neighbours")
         draw(atlas.cluster_table(scores), f"{desk.task.id}.clusters")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,11 +18,15 @@ from dashboard.steps.evaluate import pick_part
 from dashboard.steps.threshold import draw_threshold
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, tr
-from pipelines.contract import ItemStatistics, Task
+from pipelines import actions
+from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.jobs.store import Run
 
 _PAGE = 24
 _MOST_BUTTONS = 6  # classes whose matrix is drawn as buttons; a larger one becomes a table
+
+_MOST_RESAMPLED = 20_000  # rows whose intervals follow the slider
+_AT_ANY_THRESHOLD = ("auc", "ece")
 
 Cell = tuple[int, int]
 
@@ -42,11 +46,26 @@ def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) ->
         cell = _draw_matrix(task.id, shown, threshold)
         _draw_marks(desk)
     with right, frame():
-        draw(shown.figures(threshold, task.metrics), f"{task.id}.figures")
+        bounds = _intervals(task, scores["parts"][part], shown, threshold)
+        draw(shown.figures(threshold, task.metrics, bounds), f"{task.id}.figures")
         if wrong and len(shown) < len(whole):
             draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
-        _draw_curves(task.id, shown, threshold)
+        _draw_curves(task.id, shown, threshold, bounds)
         _draw_cell(desk, shown, threshold, cell)
+
+
+def _intervals(
+    task: Task, part: Mapping[str, Any], shown: Any, threshold: float
+) -> Mapping[str, tuple[float, float]]:
+    """Return the intervals at this threshold; of very many pictures those of the run's report.
+
+    Only what no threshold changes is taken from there.
+    """
+    if len(shown) > _MOST_RESAMPLED:
+        return {n: b for n, b in part["intervals"].items() if n in _AT_ANY_THRESHOLD}
+    point = OperatingPoint({"threshold": threshold}, source="user")
+    (found,) = actions.score_parts(task, shown.rows, None, chosen=point).parts.values()
+    return found.intervals
 
 
 def _pick_rows(desk: Desk, part: str, rows: ItemStatistics, whole: Any) -> Any:
@@ -96,7 +115,7 @@ def _draw_matrix(task_id: str, shown: Any, threshold: float) -> Cell:
     counts = shown.cells(threshold)
     key = f"{task_id}.cell"
     cell = _restore_cell(key, counts)
-    st.markdown(f"**{tr('classes_page.matrix')}**", help=tr("classes_page.matrix_help"))
+    st.markdown(f"**{tr('classes_page.matrix')}**")
     if len(counts) <= _MOST_BUTTONS:
         _draw_buttons(key, shown.classes, counts, cell)
     else:
@@ -120,9 +139,9 @@ def _restore_cell(key: str, counts: Any) -> Cell:
 
 def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> None:
     with st.container(key=f"{key}.matrix", gap="small"):
-        widths = [4, *([6] * len(classes))]
+        widths = [5, *([6] * len(classes))]
         head = st.columns(widths, gap="small", vertical_alignment="bottom")
-        head[0].caption(tr("classes_page.truth_and_decision"))
+        head[0].caption("↓ →", help=tr("classes_page.matrix_help"))
         for column, name in zip(head[1:], classes, strict=True):
             column.caption(name)
         for row, name in enumerate(classes):
@@ -131,7 +150,8 @@ def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> 
             total = int(counts[row].sum())
             for decided, place in enumerate(columns[1:]):
                 count = int(counts[row, decided])
-                share = f" · {round(100 * count / total)} %" if total else ""
+                has_share = total and len(classes) < 3  # more columns have no room for it
+                share = f" · {round(100 * count / total)} %" if has_share else ""
                 place.button(
                     f"**{number(count, 6)}**{share}", key=f"{key}.{row}.{decided}",
                     type="primary" if (row, decided) == cell else "secondary", width="stretch",
@@ -159,7 +179,9 @@ def _choose_cell(key: str, cell: Cell) -> None:
 # --- pictures -------------------------------------------------------------------------------------
 
 
-def _draw_curves(task_id: str, shown: Any, threshold: float) -> None:
+def _draw_curves(
+    task_id: str, shown: Any, threshold: float, bounds: Mapping[str, tuple[float, float]]
+) -> None:
     kinds = ("curves", "calibration")
     kind = st.segmented_control(
         tr("pages.views"), kinds, default=kinds[0], required=True, key=f"{task_id}.curves_shown",
@@ -168,7 +190,7 @@ def _draw_curves(task_id: str, shown: Any, threshold: float) -> None:
     if kind == "calibration":
         draw_all(shown.reliability(), f"{task_id}.reliability")
         return
-    views = shown.curves(threshold)
+    views = shown.curves(threshold, bounds)
     for column, (number_of, view) in zip(
         st.columns(len(views), gap="medium"), enumerate(views), strict=True
     ):

@@ -84,22 +84,23 @@ class Atlas:
             self.item_ids, features, self.labels, self.groups, self.odds, self.classes
         )  # fmt: skip
 
-    def scatter(self, plane: Array, colour_by: str, clusters: Array, threshold: float) -> (
-        ScatterView
-    ):  # fmt: skip
+    def scatter(
+        self, plane: Array, controls: MapControls, clusters: Array, threshold: float
+    ) -> ScatterView:
         """Draw the map.
 
         Args:
             plane: `(N, 2)` places.
-            colour_by: "label", "decided", "group", "cluster" or "loss".
+            controls: How it was laid out, and what it is coloured by.
             clusters: `(N,)` cluster of each picture.
             threshold: Of two classes, where the second one is decided.
         """
-        series, names = self._series(colour_by, clusters, threshold)
+        series, names = self._series(controls.colour_by, clusters, threshold)
+        axes = ("x", "y") if controls.projection == "pca" else ("no_unit", "no_unit")
         return ScatterView(
             Text("classes_panel.map.title", n=len(self)), plane, series, names,
             tuple(i.rsplit("/", 1)[-1] for i in self.item_ids),
-            Text("classes_panel.map.x"), Text("classes_panel.map.y"),
+            *(Text(f"classes_panel.map.{axis}") for axis in axes),
         )  # fmt: skip
 
     def _series(self, by: str, clusters: Array, threshold: float) -> tuple[Array, tuple[Text, ...]]:

@@ -1,14 +1,14 @@
 """Answer what the Evaluate step asks of a set of rows, at any threshold and fast enough to drag.
 
 What no threshold changes (curves, bands, areas) is computed once; what a threshold changes follows
-from the confusion matrix, whose resamplings are drawn as counts and not row by row.
+from the confusion matrix.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pipelines.contract import ItemStatistics, MetricInfo
 from pipelines.core import intervals
 from pipelines.core.classification import statistics as st
+from pipelines.core.metrics import explain_interval
+from pipelines.core.resampling import draw_weights
 from pipelines.text import Text, verbatim
 from pipelines.views import (
     Curve,
@@ -32,28 +34,25 @@ from pipelines.views import (
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Interval = tuple[float, float]
+Intervals = Mapping[str, tuple[float, float]]
 
 GRID: Final[Floats] = np.linspace(0, 1, 101)
 ROUNDS: Final = 300
+_BLOCK: Final = 25
 _MOST_DRAWN: Final = 1500
 _MOST_CURVES: Final = 7
 _FULL: Final = (0.0, 1.02)
 
 
 @dataclass(frozen=True)
-class Resampled:
-    """Hold what resampling says of figures that no threshold changes.
+class Bands:
+    """Hold resampled curves on the grid.
 
     Attributes:
-        areas: `(R,)` area under the ROC curve of each round; NaN where it is not defined.
-        calibration_errors: `(R,)`.
-        roc: `(R, G)` sensitivity at each share of false alarms of the grid.
-        precision: `(R, G)` precision at each sensitivity of the grid.
+        roc: `(R, G)` sensitivity at each share of false alarms.
+        precision: `(R, G)` precision at each sensitivity.
     """
 
-    areas: Floats
-    calibration_errors: Floats
     roc: Floats
     precision: Floats
 
@@ -65,11 +64,7 @@ class Evaluation:
         self.rows, self.classes = rows, tuple(classes)
         self.truth, self.odds = st.truth_of(rows), st.probabilities_of(rows)
         self._items = rows.columns["item_id"]
-        groups = rows.columns["group"]
-        self.unit = intervals.choose_unit(groups, self._items)
-        _, self._unit_of = np.unique(
-            groups if self.unit == "group" else self._items, return_inverse=True
-        )
+        self.units = intervals.choose_units(rows.columns["group"], self._items)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,68 +105,26 @@ class Evaluation:
         """Return the threshold of the lowest cost; see `statistics.best_threshold`."""
         return st.best_threshold(self.rows, cost_ratio=cost_ratio)
 
-    # intervals
-
     @functools.cached_property
-    def resampled(self) -> Resampled:
-        """Draw units with replacement and measure what no threshold changes."""
-        positives = self._positives()
-        orders = [np.argsort(-scores, kind="stable") for _, scores in positives]
-        gaps, bins, num_bins = _calibration_gaps(self.truth, self.odds)
-        areas, errors, roc, precision = [], [], [], []
-        for weights in self._weightings():
-            sweeps = [
-                st.weighted_sweep(is_positive, scores, weights, order)
-                for (is_positive, scores), order in zip(positives, orders, strict=True)
-            ]
-            areas.append(_mean_defined([_area(s) for s in sweeps]))
-            errors.append(np.abs(np.bincount(bins, weights * gaps, num_bins)).sum() / len(self))
-            roc.append(_roc_on_grid(sweeps[-1]))
-            precision.append(_precision_on_grid(sweeps[-1]))
-        return Resampled(*(np.array(found, float) for found in (areas, errors, roc, precision)))
+    def bands(self) -> Bands:
+        """Draw units (subjects, or pictures where each is its own) and measure the curves."""
+        is_positive, scores = self.truth == 1, self.odds[:, 1]
+        order = np.argsort(-scores, kind="stable")
+        sweeps = (
+            st.weighted_sweep(is_positive, scores, weights, order) for weights in self._weightings()
+        )
+        curves = [(_roc_on_grid(s), _precision_on_grid(s)) for s in sweeps]
+        roc, precision = zip(*curves, strict=True) if curves else ((), ())
+        return Bands(np.array(roc, float), np.array(precision, float))
 
-    def _positives(self) -> list[tuple[NDArray[np.bool_], Floats]]:
-        """List one-against-rest problems: one for two classes, else one a class that is there."""
-        wanted = [1] if self.is_binary else [int(c) for c in np.unique(self.truth)]
-        return [(self.truth == c, self.odds[:, c]) for c in wanted or [0]]
-
-    def _weightings(self) -> list[Floats]:
+    def _weightings(self) -> Iterator[Floats]:
         """Draw how often each row counts in each round; none where there are too few units."""
-        if not self.unit:
-            return []
-        rng, count = np.random.default_rng(0), int(self._unit_of.max()) + 1
-        drawn = (rng.integers(0, count, count) for _ in range(ROUNDS))
-        return [np.bincount(d, minlength=count)[self._unit_of].astype(float) for d in drawn]
-
-    @functools.cached_property
-    def _unit_weights(self) -> NDArray[np.float32]:
-        """`(R, U)` how often each unit is drawn."""
-        rng, count = np.random.default_rng(0), int(self._unit_of.max()) + 1
-        drawn = [rng.integers(0, count, count) for _ in range(ROUNDS)]
-        return np.stack([np.bincount(d, minlength=count) for d in drawn]).astype(np.float32)
-
-    def intervals(self, threshold: float) -> dict[str, Interval]:
-        """Return the 95 % interval of every figure that has one."""
-        if not self.unit:
-            return {}
-        rounds = [st.matrix_scores(m) for m in self._drawn_cells(threshold)]
-        figures: dict[str, Any] = {n: np.array([r[n] for r in rounds]) for n in rounds[0]}
-        figures |= {"auc": self.resampled.areas, "ece": self.resampled.calibration_errors}
-        return {n: i for n, values in figures.items() if (i := _interval(values)) is not None}
-
-    def _drawn_cells(self, threshold: float) -> Ints:
-        """Return `(R, C, C)` confusion matrices of resampled units."""
-        num = len(self.classes)
-        flat = self.truth * num + st.decide(self.odds, threshold)
-        num_units = int(self._unit_of.max()) + 1
-        if num_units == len(self):  # every row by itself: the counts are exactly multinomial
-            shares = np.bincount(flat, minlength=num * num) / len(self)
-            drawn = np.random.default_rng(0).multinomial(len(self), shares, ROUNDS)
-            return np.asarray(drawn, np.int64).reshape(ROUNDS, num, num)
-        table = np.zeros((num_units, num * num), np.float32)
-        np.add.at(table, (self._unit_of, flat), 1)
-        counted = np.rint(self._unit_weights @ table).astype(np.int64)
-        return np.asarray(counted.reshape(ROUNDS, num, num))
+        if not self.units.kind:
+            return
+        for start in range(0, ROUNDS, _BLOCK):  # blocks: all rounds of 220,025 rows take a while
+            drawn = draw_weights(self.units.count, min(_BLOCK, ROUNDS - start), (0, start))
+            for weights in drawn.T:
+                yield np.asarray(weights[self.units.index], np.float64)
 
     # views
 
@@ -179,10 +132,17 @@ class Evaluation:
         """Say what was scored."""
         return Text("classes_panel.source", n=len(self), groups=self.num_groups)
 
-    def figures(self, threshold: float, metrics: Sequence[MetricInfo]) -> FiguresView:
-        """Show every figure with its interval."""
+    def figures(
+        self, threshold: float, metrics: Sequence[MetricInfo], bounds: Intervals
+    ) -> FiguresView:
+        """Show every figure.
+
+        Args:
+            threshold: Of two classes, where the second one is decided.
+            metrics: What is shown, in this order.
+            bounds: Bounds of the 95 % interval of each figure that has one.
+        """
         values = self.scores(threshold)
-        bounds = self.intervals(threshold)
         shown = tuple(
             Figure(
                 m.label, values[m.name], m.help, bounds.get(m.name), len(self),
@@ -190,10 +150,10 @@ class Evaluation:
             )
             for m in metrics if not math.isnan(values[m.name]) or self.is_binary
         )  # fmt: skip
-        by = f"classes_panel.curves.by_{self.unit or 'none'}"
         text_id = "threshold" if self.is_binary else "argmax"
-        title = Text(f"classes_panel.figures.{text_id}", threshold=threshold, by=Text(by))
-        return FiguresView(title, shown, source=self.source())
+        title = Text(f"classes_panel.figures.{text_id}", threshold=threshold)
+        note = explain_interval(self.units, self.num_groups, len(self))
+        return FiguresView(title, shown, source=note)
 
     @functools.cached_property
     def _fixed_scores(self) -> dict[str, float]:
@@ -221,14 +181,19 @@ class Evaluation:
             tuple(Text(f"classes_marks.column.{c}") for c in columns), rows, "marked_labels.csv",
         )  # fmt: skip
 
-    def curves(self, threshold: float) -> tuple[View, ...]:
-        """Draw ROC and precision-recall with bands, and the point that the threshold is."""
+    def curves(self, threshold: float, bounds: Intervals) -> tuple[View, ...]:
+        """Draw ROC and precision-recall with bands, and the point that the threshold is.
+
+        Args:
+            threshold: Where the point stands.
+            bounds: Bounds of the 95 % interval of the area, by "auc".
+        """
         if len(np.unique(self.truth)) < 2:
             name = self.classes[int(self.truth[0])] if len(self) else "–"
             return (TextView(Text("classes_panel.curves.one_class", name=name), tone="info"),)
         if not self.is_binary:
-            return (self._roc_of_classes(),)
-        return self._roc(threshold), self._precision_recall(threshold)
+            return (self._roc_of_classes(bounds),)
+        return self._roc(threshold, bounds), self._precision_recall(threshold)
 
     @functools.cached_property
     def _sweep(self) -> st.Sweep:
@@ -237,31 +202,31 @@ class Evaluation:
     def _at(self, threshold: float) -> int:
         return int(np.searchsorted(-self._sweep.thresholds, -threshold, side="right")) - 1
 
-    def _roc(self, threshold: float) -> CurveView:
+    def _roc(self, threshold: float, bounds: Intervals) -> CurveView:
         counts, at = self._sweep, self._at(threshold)
         x, y = _thinned(counts.false_alarms, counts.sensitivity)
         return CurveView(
-            self._area_title(), Text("classes_panel.curves.false_alarms"),
+            self._area_title(bounds), Text("classes_panel.curves.false_alarms"),
             Text("classes_metrics.sensitivity"),
             (
-                _with_band(x, y, self.resampled.roc),
+                _with_band(x, y, self.bands.roc),
                 Curve(Text("classes_panel.curves.chance"), GRID, GRID, is_dashed=True),
                 _point(counts.false_alarms[at], counts.sensitivity[at], threshold),
             ),
             y_range=_FULL, source=self.source(),
         )  # fmt: skip
 
-    def _area_title(self) -> Text:
+    def _area_title(self, bounds: Intervals) -> Text:
         area = self._fixed_scores["auc"]
-        bounds = _interval(self.resampled.areas)
-        if self.unit != "group" and self.is_binary:  # single items: the exact formula holds
+        if self.units.kind == "item" and self.is_binary:  # single items: the formula holds
             estimate = st.delong(self.truth == 1, self.odds[:, 1])
             if not math.isnan(estimate.low):
                 return Text("classes_panel.curves.roc", auc=area, low=estimate.low,
                             high=estimate.high)  # fmt: skip
-        if bounds is None:
+        if "auc" not in bounds:
             return Text("classes_panel.curves.roc_plain", auc=area)
-        return Text("classes_panel.curves.roc_groups", auc=area, low=bounds[0], high=bounds[1],
+        low, high = bounds["auc"]
+        return Text("classes_panel.curves.roc_groups", auc=area, low=low, high=high,
                     n=self.num_groups)  # fmt: skip
 
     def _precision_recall(self, threshold: float) -> CurveView:
@@ -273,14 +238,14 @@ class Evaluation:
             Text("classes_panel.curves.pr", value=value), Text("classes_metrics.sensitivity"),
             Text("classes_panel.curves.precision"),
             (
-                _with_band(x, y, self.resampled.precision),
+                _with_band(x, y, self.bands.precision),
                 Curve(Text("classes_panel.curves.chance"), GRID, share, is_dashed=True),
                 _point(counts.sensitivity[at], counts.precision[at], threshold),
             ),
             y_range=_FULL, source=self.source(),
         )  # fmt: skip
 
-    def _roc_of_classes(self) -> CurveView:
+    def _roc_of_classes(self, bounds: Intervals) -> CurveView:
         curves = []
         for number, name in enumerate(self.classes[:_MOST_CURVES]):
             counts = st.sweep(self.truth == number, self.odds[:, number])
@@ -288,7 +253,7 @@ class Evaluation:
             curves.append(Curve(verbatim(name), x, y))
         chance = Curve(Text("classes_panel.curves.chance"), GRID, GRID, is_dashed=True)
         return CurveView(
-            self._area_title(), Text("classes_panel.curves.false_alarms"),
+            self._area_title(bounds), Text("classes_panel.curves.false_alarms"),
             Text("classes_metrics.sensitivity"), (*curves, chance),
             y_range=_FULL, source=self.source(),
         )  # fmt: skip
@@ -326,30 +291,9 @@ class Evaluation:
 # --- parts --------------------------------------------------------------------------------------
 
 
-def _calibration_gaps(truth: Ints, odds: Floats) -> tuple[Floats, Ints, int]:
-    """Return confidence minus rightness of each row, its bin, and the number of bins.
-
-    The calibration error is the sum over bins of the absolute sum of gaps, a row.
-    """
-    confidence, is_right = st.confidence_of(truth, odds)
-    bins = st.bins_of(confidence)
-    return confidence - is_right, bins, st.NUM_BINS
-
-
 def _reliability_curve(name: str, found: st.Calibration) -> Curve:
     filled = found.counts > 0
     return Curve(Text(name), found.confidence[filled], found.accuracy[filled])
-
-
-def _area(counts: st.Sweep) -> float:
-    if not counts.num_positive or not counts.num_negative:
-        return math.nan
-    return float(np.trapezoid(counts.sensitivity, counts.false_alarms))
-
-
-def _mean_defined(values: Sequence[float]) -> float:
-    defined = [v for v in values if not math.isnan(v)]
-    return float(np.mean(defined)) if defined else math.nan
 
 
 def _roc_on_grid(counts: st.Sweep) -> Floats:
@@ -366,15 +310,6 @@ def _precision_on_grid(counts: st.Sweep) -> Floats:
     first = np.searchsorted(counts.sensitivity, GRID - 1e-12)
     places = np.clip(first, 1, len(counts.precision) - 1)
     return np.asarray(counts.precision[places])
-
-
-def _interval(values: Floats) -> Interval | None:
-    """Return the bounds of 95 %; None where fewer than half of the rounds define the figure."""
-    defined = values[np.isfinite(values)]
-    if not len(values) or 2 * len(defined) < len(values):
-        return None
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _with_band(x: Floats, y: Floats, rounds: Floats) -> Curve:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from pipelines.core.classification import embedding
-from pipelines.core.classification.atlas import Atlas, read_aloud
+from pipelines.core.classification.atlas import Atlas, MapControls, read_aloud
 
 
 def _features(num_subjects=10, per_subject=12, *, class_pull=0.0, subject_pull=0.0, seed=0):
@@ -99,7 +99,7 @@ def test_colours_of_the_map_mean_what_they_say():
     plane, clusters = np.zeros((3, 2)), np.array([2, -1, 2])
 
     def words(by, threshold=0.5):
-        view = atlas.scatter(plane, by, clusters, threshold)
+        view = atlas.scatter(plane, MapControls(colour_by=by), clusters, threshold)
         return [view.names[s].params["value"] for s in view.series]
 
     assert words("label") == ["no", "yes", "–"]

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from pipelines.core.classification import statistics as st
-from pipelines.core.classification.evaluation import ROUNDS, Evaluation
+from pipelines.core.classification.evaluation import Evaluation
 from pipelines.core.classification.task import METRICS
 from pipelines.views import CurveView, TextView
 
@@ -45,7 +45,7 @@ def test_the_point_on_the_curves_is_the_confusion_matrix_at_the_threshold():
     found = _evaluation()
     for threshold in (0.0, 0.31, 0.5, 0.77, 1.0):
         (false, missed), (wrong, hit) = found.cells(threshold)[:, ::-1]
-        roc, precision = found.curves(threshold)
+        roc, precision = found.curves(threshold, {})
         x, y = roc.curves[-1].x[0], roc.curves[-1].y[0]
         assert (x, y) == pytest.approx((false / (false + missed), wrong / (wrong + hit)))
         share = wrong / (wrong + false) if wrong + false else 1.0
@@ -63,24 +63,26 @@ def test_weighted_areas_are_those_of_the_repeated_items():
     assert area == pytest.approx(reference.roc_auc_score(found.truth[drawn], scores[drawn]))
 
 
-def test_intervals_of_single_items_are_those_of_the_binomial_law():
+def test_the_band_of_single_items_is_that_of_the_binomial_law():
     found = _evaluation(count=400)
-    low, high = found.intervals(0.5)["accuracy"]
-    share = found.scores(0.5)["accuracy"]
-    margin = 1.96 * math.sqrt(share * (1 - share) / 400)
-    assert (share - low, high - share) == pytest.approx((margin, margin), rel=0.25)
-    area = found.intervals(0.5)["auc"]
-    exact = st.delong(found.truth == 1, found.odds[:, 1])
-    assert area == pytest.approx((exact.low, exact.high), abs=0.02)
+    low, high = np.percentile(found.bands.roc, [2.5, 97.5], axis=0)
+    middle = np.median(found.bands.roc, axis=0)
+    at, num_positive = int(np.abs(middle - 0.8).argmin()), int((found.truth == 1).sum())
+    share = float(middle[at])
+    margin = 1.96 * math.sqrt(share * (1 - share) / num_positive)
+    # wider than the law at a fixed threshold: where the share of false alarms lies varies as well
+    assert 2 * margin < high[at] - low[at] < 5 * margin
 
 
-def test_whole_groups_are_resampled_and_said_so():
+def test_whole_groups_are_resampled_and_the_area_is_called_so():
     groups = [f"s{k // 20}" for k in range(240)]
     by_group = _evaluation(count=240, groups=groups)
-    assert by_group.unit == "group"
-    assert by_group._drawn_cells(0.5).sum(axis=(1, 2)).tolist() == [240] * ROUNDS
-    assert by_group._area_title().id == "classes_panel.curves.roc_groups"
-    assert _evaluation()._area_title().id == "classes_panel.curves.roc"
+    assert (by_group.units.kind, by_group.units.count) == ("group", 12)
+    first = next(by_group._weightings())
+    assert all(len(set(first[k : k + 20])) == 1 for k in range(0, 240, 20))
+    bounds = {"auc": (0.7, 0.9)}
+    assert by_group.curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc_groups"
+    assert _evaluation().curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc"
 
 
 def test_leaving_items_out_changes_the_figures_to_those_of_the_rest():
@@ -111,16 +113,17 @@ def test_reliability_before_scaling_is_that_of_the_networks_own_probabilities():
 def test_one_class_or_few_items_are_said_instead_of_drawn():
     rows = st.make_rows(["a", "b"], ["a", "b"], np.array([1, 1]), np.array([[0.3, 0.7]] * 2))
     found = Evaluation(rows, ("no", "yes"))
-    (said,) = found.curves(0.5)
+    (said,) = found.curves(0.5, {})
     assert isinstance(said, TextView)
-    assert found.intervals(0.5) == {}
+    assert len(found.bands.roc) == 0
 
 
 def test_several_classes_are_decided_by_the_largest_and_each_has_its_curve():
     found = _evaluation(num_classes=4, count=200)
     assert found.cells(0.1).tolist() == found.cells(0.9).tolist()
-    (view,) = found.curves(0.5)
+    (view,) = found.curves(0.5, {})
     assert isinstance(view, CurveView)
     assert len(view.curves) == 5
-    assert "auc" in found.intervals(0.5)
-    assert "sensitivity" not in found.intervals(0.5)
+    shown = [f.name.id for f in found.figures(0.5, METRICS, {}).figures]
+    assert "classes_metrics.auc" in shown
+    assert "classes_metrics.sensitivity" not in shown
