@@ -12,7 +12,8 @@ from dashboard.address import keep, restore
 from dashboard.words import number, say, tr
 from pipelines import datasets
 from pipelines.contract import DatasetRecord, Task
-from pipelines.core.checkpoints import RUN_SUBFOLDER, CheckpointEntry, list_checkpoints
+from pipelines.core.checkpoints import RUN_SUBFOLDER, CheckpointEntry
+from pipelines.evidence.models import all_checkpoints
 from pipelines.jobs.store import Run, list_runs
 from pipelines.settings import load_settings
 from pipelines.text import Text
@@ -52,13 +53,14 @@ def list_records(task: Task) -> dict[str, DatasetRecord]:
 
 def list_models(task: Task) -> dict[str, CheckpointEntry]:
     """List the task's checkpoints by name, those that come with the product first."""
-    settings = load_settings()
-    found = list_checkpoints(task.id, settings.checkpoints, settings.runs)
+    found = all_checkpoints(task.id, load_settings())
     return {model_name(entry): entry for entry in found}
 
 
 def model_name(entry: CheckpointEntry) -> str:
     """Return the name of a checkpoint in the address."""
+    if entry.is_imported:
+        return f"imported-{entry.folder.name}"
     return entry.folder.name if entry.is_builtin else entry.card.run_id or entry.folder.parent.name
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.address import keep, restore
 from dashboard.choices import score_words
+from dashboard.evidence_panel import draw_evidence, draw_import
 from dashboard.layout import draw_empty, draw_head
 from dashboard.run_panel import draw_cost, draw_run
 from dashboard.state import leave_notice
@@ -25,6 +26,7 @@ _DELETED = "runs.deleted"
 def show() -> None:
     """Draw the page."""
     draw_head("list_alt", tr("pages.runs"), tr("runs.summary"))
+    draw_import()
     _draw_undo()
     listing = scan_runs(load_settings())
     for _, problem in listing.problems:
@@ -43,6 +45,7 @@ def show() -> None:
     run = by_id[str(st.session_state["runs.open"] or chosen)]
     draw_run(run.run_id)
     draw_cost(run)
+    draw_evidence(run)
     _draw_actions(run)
 
 

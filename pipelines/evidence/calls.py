@@ -6,10 +6,15 @@ import pprint
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from pipelines import config as configs
+from pipelines import registry
 from pipelines.contract import DatasetRecord, Task
+from pipelines.core.checkpoints import load_card
+from pipelines.errors import CheckpointError
+from pipelines.jobs.store import Run
 
 _SHORTHANDS: Final = {"device": "--device", "time_limit_s": "--time-limit"}
 _WIDTH: Final = 92
@@ -97,6 +102,24 @@ def prediction_call(
     words += _option_words({**config, **data.options})
     body = _PREDICT.format(checkpoint=checkpoint, output=output)
     return Call(_shell(words), _python(task, data, config, body))
+
+
+def run_call(run: Run) -> Call:
+    """Return what was asked of a run, with the paths of this machine."""
+    task, record, request = registry.get_task(run.request.task_id), run.dataset(), run.request
+    source = Source.of(task, record)
+    if request.action == "train":
+        folder = f"runs/{run.run_id}-again"
+        return training_call(task, request.config, source, run=folder, preset=request.preset)
+    try:
+        trained = load_card(Path(request.checkpoint)).config
+    except CheckpointError:
+        trained = {}
+    known = {**configs.to_json(task.config_type()), **trained}
+    changed = {n: v for n, v in request.config.items() if n in known and known[n] != v}
+    return prediction_call(
+        task, changed, source, checkpoint=request.checkpoint, output="prediction"
+    )
 
 
 def evaluation_call(task: Task, *, prediction: str, truth: str) -> Call:

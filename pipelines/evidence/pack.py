@@ -151,11 +151,21 @@ def pack_name(run: Run) -> str:
     return f"evidence-{run.request.task_id}-{run.short_id}"
 
 
+def find_pack(run: Run, settings: Settings) -> Path | None:
+    """Return the folder of the pack that a page has written of a run, if it is still up to date."""
+    folder = settings.data / "packs" / run.run_id
+    if not (folder / f"{pack_name(run)}.zip").is_file():
+        return None
+    made = (folder / MANIFEST).stat().st_mtime
+    changed = max((run.folder / name).stat().st_mtime for name in ("request.json", "state.json"))
+    return folder if made >= changed else None
+
+
 def pack_for_page(run_id: str) -> str:
-    """Write the pack of a run below its folder and return the zip's path, for the warm process."""
+    """Write the pack of a run where `find_pack` finds it, for the warm process."""
     settings = load_settings()
     run = find_run(run_id, settings)
-    return str(write_pack(run, settings.data / "packs" / run.run_id, settings).archive)
+    return str(write_pack(run, settings.data / "packs" / run.run_id, settings).folder)
 
 
 def _teller(on_progress: Progress | None) -> Callable[[int], None]:
