@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,13 +142,24 @@ def _restore_or_follow(
     return restore(name, key, options, default)
 
 
+def _told_apart(titles: Mapping[str, str]) -> Callable[[str], str]:
+    """Return what a picker says of each name: its title, and the end of its name if titles repeat.
+
+    Streamlit finds a choice again by its words: of two alike it would take the first.
+    """
+    often = Counter(titles.values())
+    return lambda name: (
+        titles[name] if often[titles[name]] == 1 else f"{titles[name]} ({name[-4:]})"
+    )
+
+
 def pick_data(task: Task) -> None:
     """Draw the picker of the data set."""
     records = list_records(task)
     st.selectbox(
         tr("pages.data"),
         list(records),
-        format_func=lambda name: say(datasets.dataset_title(records[name])),
+        format_func=_told_apart({n: say(datasets.dataset_title(r)) for n, r in records.items()}),
         key="choice.data",
     )
 
@@ -159,7 +171,7 @@ def pick_model(task: Task) -> None:
         st.selectbox(
             tr("pages.model"),
             list(models),
-            format_func=lambda name: model_title(models[name]),
+            format_func=_told_apart({n: model_title(entry) for n, entry in models.items()}),
             key="choice.model",
         )
 
@@ -174,7 +186,7 @@ def pick_run(task: Task, record: DatasetRecord) -> None:
         st.selectbox(
             tr("pages.scored_run"),
             own,
-            format_func=lambda name: say(runs[name].title),
+            format_func=_told_apart({n: say(runs[n].title) for n in own}),
             key="choice.run",
         )
 

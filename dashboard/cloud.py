@@ -16,7 +16,7 @@ import streamlit as st
 
 from dashboard.palette import colour
 from dashboard.planes import move_crosshair
-from dashboard.words import language, say
+from dashboard.words import language, number, say
 from pipelines.views import CloudView
 
 _LAYERS = ("picks", "small_picks")
@@ -56,10 +56,13 @@ class _View:
 
 def _stamp(view: CloudView) -> str:
     digest = hashlib.blake2b(np.ascontiguousarray(view.points).tobytes(), digest_size=16)
-    small = b"" if view.small is None else view.small.tobytes()
-    texts = [text.params.get("score") for text in view.labels]
-    for part in (small, repr((view.meanings, view.box, texts)).encode(), language().encode()):
-        digest.update(part)
+    for column in (view.small, view.scores):
+        digest.update(b"" if column is None else np.ascontiguousarray(column).tobytes())
+    alike = {id(text): text for text in view.labels}  # thousands of points share few labels
+    order = {name: number for number, name in enumerate(alike)}
+    labels = [order[id(text)] for text in view.labels]
+    words = [say(text) for text in alike.values()]
+    digest.update(repr((view.meanings, view.box, labels, words, language())).encode())
     return digest.hexdigest()
 
 
@@ -76,7 +79,7 @@ def _deck_json(stamp: str, _held: _View) -> str:
         "initialViewState": _camera(view.box),
         "layers": [_box(view.box), *layers],
         "views": [{"@@type": "OrbitView", "controller": True}],
-        "tooltip": {"text": "{label}"},
+        "tooltip": {"text": "{what}\nz {z}, y {y}, x {x} Å{score}"},
         "mapProvider": None,
     }
     return json.dumps(deck, separators=(",", ":"))
@@ -85,15 +88,21 @@ def _deck_json(stamp: str, _held: _View) -> str:
 def _points(view: CloudView, is_wanted: Any, name: str, size: int) -> dict[str, Any]:
     """Describe points: x to the right, y down and z towards the viewer, centred."""
     centre = np.array(view.box) / 2
-    places = np.round((view.points - centre)[:, ::-1], 1)
+    places = np.round((view.points - centre)[:, ::-1], 1).tolist()
+    whole = np.rint(view.points).astype(int).tolist()
+    said = {key: say(text) for key, text in {id(t): t for t in view.labels}.items()}
+    tints = {meaning: _rgb(colour(meaning)) for meaning in set(view.meanings)}
+    scores = _score_words(view)
     rows = [
         {
-            "index": int(i),
-            "place": places[i].tolist(),
-            "colour": _rgb(colour(view.meanings[i])),
-            "label": say(view.labels[i]),
+            "index": i,
+            "place": places[i],
+            "colour": tints[view.meanings[i]],
+            "what": said[id(view.labels[i])],
+            **dict(zip("zyx", whole[i], strict=True)),
+            "score": scores[i],
         }
-        for i in np.flatnonzero(is_wanted)
+        for i in np.flatnonzero(is_wanted).tolist()
     ]
     return {
         "@@type": "PointCloudLayer",
@@ -106,6 +115,14 @@ def _points(view: CloudView, is_wanted: Any, name: str, size: int) -> dict[str, 
         "autoHighlight": True,
         "material": False,
     }
+
+
+def _score_words(view: CloudView) -> list[str]:
+    if view.scores is None:
+        return [""] * len(view.points)
+    rounded = np.round(view.scores, 2).tolist()
+    said = {score: f" · {number(score)}" for score in set(rounded)}
+    return [said[score] for score in rounded]
 
 
 def _box(box: tuple[float, float, float]) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 The crosshair belongs to the volume, not to a picture: planes, cloud and every step of the page that
 show one volume share it. The browser steps alone between the sections that it has; each step tells
-Python, which sends the next ones in that direction, so that a held key does not wait.
+Python, which sends the next ones in that direction, so that a held key does not wait. A jump brings
+three sections and nothing else; their neighbours follow once somebody rests there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -21,8 +22,9 @@ from pipelines.text import Text
 from pipelines.views import Spheres, VolumeView
 
 Voxel = tuple[int, int, int]
+Change = Literal["spheres", "page"] | None
 _AHEAD, _BEHIND = 14, 2  # sections sent along the axis that moves
-_AROUND = 1  # and along the others
+_AROUND = 2  # and along the others, or along all of them where somebody rests
 _NEAR = 20  # a longer move is a jump, after which no direction is known
 _PLANE_AXES: tuple[tuple[Any, Any], ...] = (("y", "x"), ("z", "x"), ("y", "z"))
 _SPHERES = 1  # index of the layer over the pixels
@@ -45,25 +47,30 @@ def _key(place: str) -> str:
     return f"planes.{place}.at"
 
 
+@st.fragment
 def show_planes(
     view: VolumeView,
     key: str,
     *,
     is_editable: bool = False,
     selected: int | None = None,
-    on_event: Callable[[cv.CanvasEvent], None] | None = None,
+    on_event: Callable[[cv.CanvasEvent], Change] | None = None,
 ) -> None:
-    """Draw the planes; steps and clicks move the crosshair.
+    """Draw the planes; steps and clicks move the crosshair, and only the planes are drawn again.
 
     Args:
         view: The volume.
         key: Unique in the session.
         is_editable: Whether spheres can be dragged and deleted.
         selected: Index of the sphere that is set off.
-        on_event: Told of clicks, drags and deletions instead of moving the crosshair.
+        on_event: Told of clicks, drags and deletions instead of moving the crosshair; returns what
+            else it changed, so that the whole page is drawn again.
     """
+    changed: Change = st.session_state.pop(f"{key}.changed", None)
+    if changed == "spheres":
+        st.rerun()  # those that this part knows are out of date
     at = crosshair(view.place, view.shape)
-    windows = _windows(at, view.shape, _moved(key, at))
+    windows = _windows(key, at, view.shape)
     spheres = _spheres_layer(view.spheres, is_editable=is_editable)
     panes = [
         cv.Pane(
@@ -83,7 +90,7 @@ def show_planes(
     options = cv.Options(
         pixel_size=view.pixel_size,
         unit=view.unit if view.pixel_size else "px",  # type: ignore[arg-type] # units of views
-        events=("click", "step", *(("drag", "delete") if is_editable else ())),
+        events=("click", "step", "near", *(("drag", "delete") if is_editable else ())),
         layout="orthogonal",
         at=at,
         volume_shape=view.shape,
@@ -96,17 +103,24 @@ def show_planes(
         alt=view.alt or view.title,
         language=language(),
         options=options,
-        on_event=partial(_react, view, on_event),
+        on_event=partial(_react, view, key, on_event),
     )
+    if changed == "page":
+        st.rerun()
 
 
 def _react(
-    view: VolumeView, on_event: Callable[[cv.CanvasEvent], None] | None, event: cv.CanvasEvent
+    view: VolumeView,
+    key: str,
+    on_event: Callable[[cv.CanvasEvent], Change] | None,
+    event: cv.CanvasEvent,
 ) -> None:
-    if event.kind == "step" and event.at is not None:
+    if event.kind == "near":
+        st.session_state[f"{key}.rests"] = event.at
+    elif event.kind == "step" and event.at is not None:
         move_crosshair(view.place, event.at)
     elif on_event is not None:
-        on_event(event)
+        st.session_state[f"{key}.changed"] = on_event(event)
     elif event.kind == "click" and event.at is not None:
         move_crosshair(view.place, place_in_volume(event, event.at))
 
@@ -121,26 +135,28 @@ def place_in_volume(event: cv.CanvasEvent, at: Sequence[float]) -> tuple[float, 
     return float(place["z"]), float(place["y"]), float(place["x"])
 
 
-def _moved(key: str, at: Voxel) -> Voxel:
-    """Return how far the crosshair went since this picture was drawn last."""
-    last = st.session_state.get(f"{key}.last", at)
-    st.session_state[f"{key}.last"] = at
-    if last == at:  # drawn again for another reason: the direction stays
-        return st.session_state.get(f"{key}.moved", (0, 0, 0))  # type: ignore[no-any-return] # set below
-    z, y, x = (a - b for a, b in zip(at, last, strict=True))
-    st.session_state[f"{key}.moved"] = (z, y, x)
-    return z, y, x
-
-
-def _windows(at: Voxel, shape: Voxel, moved: Voxel) -> list[range]:
+def _windows(key: str, at: Voxel, shape: Voxel) -> list[range]:
     """Choose the sections of each plane that go to the browser."""
+    is_step, moved = _moved(key, at)
+    around = _AROUND if is_step or st.session_state.get(f"{key}.rests") == at else 0
     windows = []
     for place, size, step in zip(at, shape, moved, strict=True):
-        is_step = 0 < abs(step) <= _NEAR and sum(m != 0 for m in moved) == 1
-        ahead, behind = (_AHEAD, _BEHIND) if is_step else (_AROUND, _AROUND)
+        ahead, behind = (_AHEAD, _BEHIND) if is_step and step else (around, around)
         low, high = (behind, ahead) if step >= 0 else (ahead, behind)
         windows.append(range(max(0, place - low), min(size, place + high + 1)))
     return windows
+
+
+def _moved(key: str, at: Voxel) -> tuple[bool, Voxel]:
+    """Return how far the crosshair went since this picture was drawn last, and if by one plane."""
+    last = st.session_state.get(f"{key}.last", at)
+    moved: Voxel = st.session_state.get(f"{key}.moved", (0, 0, 0))
+    if last != at:  # else drawn again for another reason: the direction stays
+        z, y, x = (a - b for a, b in zip(at, last, strict=True))
+        moved = (z, y, x)
+    st.session_state[f"{key}.last"], st.session_state[f"{key}.moved"] = at, moved
+    distances = [abs(step) for step in moved if step]
+    return len(distances) == 1 and distances[0] <= _NEAR, moved
 
 
 def _spheres_layer(spheres: Spheres | None, *, is_editable: bool) -> list[cv.SpheresLayer]:

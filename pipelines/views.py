@@ -394,12 +394,13 @@ class CloudView(View):
         points: `(N, 3)` float, z y x, in `unit`.
         sizes: `(N,)` float radii, in `unit`.
         meanings: `N` keys of the palette.
-        labels: `N` words shown when a point is pointed at.
+        labels: `N` words shown when a point is pointed at, before its place and score.
         box: Size of the box along z, y, x, in `unit`.
         unit: Unit of the axes.
         place: Name of the volume whose planes a click moves, as a `VolumeView` has it; "" for none.
         places_vox: `(N, 3)` z y x, where in that volume each point stands.
         small: `(N,)` bool, points drawn small (what others are compared with); None for none.
+        scores: `(N,)` float in [0, 1], shown with the labels; None for none.
     """
 
     points: Array
@@ -411,6 +412,7 @@ class CloudView(View):
     place: str = ""
     places_vox: Array | None = None
     small: Array | None = None
+    scores: Array | None = None
 
 
 @dataclass(frozen=True)

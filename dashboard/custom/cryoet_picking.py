@@ -16,7 +16,7 @@ from dashboard.choices import Choices, pick_data, pick_run
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.pages.task import show_steps
-from dashboard.planes import crosshair, move_crosshair, place_in_volume, show_planes
+from dashboard.planes import Change, crosshair, move_crosshair, place_in_volume, show_planes
 from dashboard.renderers import draw
 from dashboard.steps.items import pick_item
 from dashboard.steps.panels import draw_step_panels, samples_of
@@ -248,12 +248,9 @@ def _draw_pictures(stage: _Stage) -> None:
         )
     else:
         st.info(tr("cryoet.picks_only", experiment=sample.item_id))
-    cloud, surface = st.columns(2) if stage.has_volume else (st.container(), None)
-    with cloud:
-        draw(stage.task.cloud(sample, marks), prefix)
-    if surface is not None:
-        with surface:
-            _draw_surface(stage)
+    draw(stage.task.cloud(sample, marks), prefix)
+    if stage.has_volume:
+        _draw_surface(stage)
 
 
 def _shown_marks(stage: _Stage) -> tuple[Any, Any]:
@@ -268,13 +265,22 @@ def _shown_marks(stage: _Stage) -> tuple[Any, Any]:
     return marks.take(rows), rows
 
 
+@st.fragment
 def _draw_surface(stage: _Stage) -> None:
     """Draw the surface of what is dense around the crosshair, when it is asked for."""
     prefix = stage.prefix
-    if not st.toggle(tr("cryoet.page_surface"), key=f"{prefix}.surface"):
-        st.caption(tr("cryoet.page_surface_help"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        is_shown = st.toggle(
+            tr("cryoet.page_surface"), key=f"{prefix}.surface", help=tr("cryoet.page_surface_help")
+        )
+        if is_shown:
+            st.button(
+                tr("cryoet.page_surface_here"), icon=":material/my_location:",
+                key=f"{prefix}.here",
+            )  # fmt: skip
+    if not is_shown:
         return
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="large"):
         side = st.slider(tr("cryoet.page_surface_side"), 16, 96, 48, 8, key=f"{prefix}.side")
         density = tr("cryoet.page_surface_level")
         level = st.slider(density, 0.5, 4.0, 1.5, 0.1, key=f"{prefix}.level")
@@ -296,8 +302,8 @@ def _selected(stage: _Stage) -> int | None:
     return row if row is not None and row < len(stage.editor.picks) else None
 
 
-def _react(stage: _Stage, rows: Sequence[int], event: cv.CanvasEvent) -> None:
-    """Do what a click, drag or Delete key on a plane means."""
+def _react(stage: _Stage, rows: Sequence[int], event: cv.CanvasEvent) -> Change:
+    """Do what a click, drag or Delete key on a plane means; tell what else changed."""
     row = rows[event.point_index] if event.point_index is not None else None
     if row is not None and row >= len(stage.editor.picks):
         row = None  # a missed reference: nothing of one's own to change
@@ -306,19 +312,22 @@ def _react(stage: _Stage, rows: Sequence[int], event: cv.CanvasEvent) -> None:
     elif event.kind == "delete" and row is not None:
         _delete(stage, row)
     elif event.kind == "click":
-        _click(stage, event, row)
+        return _click(stage, event, row)
+    return "spheres"
 
 
-def _click(stage: _Stage, event: cv.CanvasEvent, row: int | None) -> None:
+def _click(stage: _Stage, event: cv.CanvasEvent, row: int | None) -> Change:
+    if row is None and stage.value("mode", "look") == "look" and event.at is not None:
+        move_crosshair(stage.task.place(stage.sample), place_in_volume(event, event.at))
+        had_one = st.session_state.pop(f"{stage.prefix}.selected", None) is not None
+        return "page" if had_one else None
     if row is not None:
         st.session_state[f"{stage.prefix}.selected"] = row
         _go_to(stage, stage.editor.picks.positions[row])
-    elif stage.value("mode", "look") == "add":
-        stage.editor.add(stage.value("kind", ""), _place(stage, event, None))
-        st.session_state[f"{stage.prefix}.selected"] = len(stage.editor.picks) - 1
-    elif event.at is not None:
-        st.session_state.pop(f"{stage.prefix}.selected", None)
-        move_crosshair(stage.task.place(stage.sample), place_in_volume(event, event.at))
+        return "page"
+    stage.editor.add(stage.value("kind", ""), _place(stage, event, None))
+    st.session_state[f"{stage.prefix}.selected"] = len(stage.editor.picks) - 1
+    return "spheres"
 
 
 def _place(stage: _Stage, event: cv.CanvasEvent, row: int | None) -> Any:

@@ -2,6 +2,7 @@
 
 const VOLUME_AXES = ["z", "y", "x"];
 const SPHERE_FIELDS = 5; // z, y, x, radius, look
+const REST_MS = 120;
 const LEFT_OUT = 0.05; // of a pane's side: a crosshair nearer to the border than this is brought in
 
 const cutAxis = (pane) => VOLUME_AXES.find((axis) => !pane.axes.includes(axis));
@@ -50,6 +51,20 @@ class PlanesViewer extends Viewer {
     this.bringIn();
     this.refreshAxes();
     setTimeout(() => this.fetchNeighbours(data), 0);
+    clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => this.askForNeighbours(), REST_MS);
+  }
+
+  /** Somebody rests here: the sections on both sides are wanted next. */
+  askForNeighbours() {
+    if (this.wanted || !this.root.isConnected) return;
+    const { at } = this.state;
+    const isLonely = at.some((place, axis) => {
+      const beside = place > 0 ? -1 : 1;
+      return this.shape[axis] > 1 && !covers(this.incoming, at.with(axis, place + beside));
+    });
+    if (isLonely && !isSame(this.askedAt, at)) this.send("near", { at });
+    this.askedAt = at;
   }
 
   /** Fetch the sections on both sides, the nearest first, once the picture stands. */

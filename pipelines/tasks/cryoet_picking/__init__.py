@@ -13,8 +13,8 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
-    Lesson,
     ItemSums,
+    Lesson,
     MetricInfo,
     ModelFacts,
     OperatingPoint,
@@ -31,6 +31,7 @@ from pipelines.contract import (
 )
 from pipelines.tasks.cryoet_picking.config import PRESETS, Config
 from pipelines.tasks.cryoet_picking.data import DataOptions
+from pipelines.text import Text
 from pipelines.views import Pane
 
 _SCORED = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
@@ -268,7 +269,6 @@ class CryoetPicking(Task):
     def volume(self, sample: Sample, marks: Any, thickness: int) -> Any:
         """Show three planes of a tomogram with marks (a `VolumeView`)."""
         from pipelines.tasks.cryoet_picking.slices import volume_view
-        from pipelines.text import Text
 
         title = Text("cryoet.slices_title", item=sample.item_id)
         return volume_view(sample, marks, thickness=thickness, title=title)
@@ -276,7 +276,6 @@ class CryoetPicking(Task):
     def cloud(self, sample: Sample, marks: Any) -> Any:
         """Show marks in the box of the tomogram (a `CloudView`)."""
         from pipelines.tasks.cryoet_picking.clouds import cloud_view
-        from pipelines.text import Text
 
         return cloud_view(sample, marks, Text("cryoet.cloud_now", n=len(marks)))
 

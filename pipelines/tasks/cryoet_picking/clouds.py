@@ -28,32 +28,22 @@ def box_angstrom(sample: Sample) -> tuple[float, float, float]:
 
 
 def cloud_view(sample: Sample, marks: Marks, title: Text) -> CloudView:
-    """Show picks in the tomogram's box; the label of a point names what it is, and its place."""
+    """Show picks in the tomogram's box; the label of a point names what it is."""
     geometry: Geometry = sample.meta["geometry"]
-    labels = tuple(
-        Text(
-            "cryoet.point",
-            what=Text(f"cryoet.verdict.{verdict}", kind=kind),
-            z=float(p[0]),
-            y=float(p[1]),
-            x=float(p[2]),
-            score=float(s),
-        )
-        for kind, verdict, p, s in zip(
-            marks.kinds, marks.verdicts, marks.positions, marks.scores, strict=True
-        )
-    )
+    whats = list(zip(marks.kinds, marks.verdicts, strict=True))
+    said = {(k, v): Text(f"cryoet.verdict.{v}", kind=k) for k, v in set(whats)}
     is_at_hand = bool(sample.meta["has_volume"]) and geometry.spacing_angstrom > 0
     return CloudView(
         title,
         points=marks.positions,
         sizes=marks.radii,
         meanings=marks.meanings,
-        labels=labels,
+        labels=tuple(said[what] for what in whats),
         box=box_angstrom(sample),
         place=place_of(sample) if is_at_hand else "",
         places_vox=geometry.to_vox(marks.positions) if is_at_hand else None,
         small=np.array([verdict == "truth" for verdict in marks.verdicts], bool),
+        scores=marks.scores,
         source=Text("cryoet.source_item", item=sample.item_id),
     )
 

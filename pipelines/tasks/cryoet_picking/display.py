@@ -64,9 +64,12 @@ def cut_slice(volume: Bytes, plane: str, index: int, *, thickness: int = 1) -> B
     axis = _AXIS[plane]
     low = max(0, index - (thickness - 1) // 2)
     high = min(volume.shape[axis], index + thickness // 2 + 1)
-    part = volume[(slice(None),) * axis + (slice(low, high),)]
-    found = part.mean(axis, dtype=np.float32).round() if high - low > 1 else part.squeeze(axis)
-    return np.ascontiguousarray(found.T if plane == "yz" else found, np.uint8)
+    # summed slice by slice: a mean along the last axis of a slab takes ten times as long
+    total = np.take(volume, low, axis).astype(np.uint16)
+    for other in range(low + 1, high):
+        total += np.take(volume, other, axis)
+    found = ((total + (high - low) // 2) // (high - low)).astype(np.uint8)
+    return np.ascontiguousarray(found.T if plane == "yz" else found)
 
 
 def density_in(volume: Bytes, box: tuple[slice, ...]) -> NDArray[np.float32]:

@@ -114,19 +114,36 @@ def hit_flags(
     """
     is_hit = np.zeros(len(candidates), bool)
     is_found = np.zeros(len(references), bool)
-    candidate_names, reference_names = candidates.kind_names(), references.kind_names()
-    same = candidates.experiment_names()[:, None] == references.experiment_names()[None, :]
-    same &= candidate_names[:, None] == reference_names[None, :]
-    rows, columns = np.nonzero(same)
-    radius = {p.name: p.hit_radius_angstrom for p in particles}
-    limits = np.array([radius.get(name, 0.0) for name in reference_names[columns]])
-    near = _squared(candidates.positions[rows] - references.positions[columns]) <= limits**2
-    rows, columns = rows[near], columns[near]
+    rows, columns = _near_pairs(candidates, references, particles)
     is_found[columns] = True
-    for column in np.unique(columns):
-        hits = rows[columns == column]
-        is_hit[hits[np.argmax(candidates.scores[hits])]] = True
+    order = np.lexsort((rows, -candidates.scores[rows], columns))  # the surest of each
+    is_first = np.diff(columns[order], prepend=-1) != 0
+    is_hit[rows[order][is_first]] = True
     return is_hit, is_found
+
+
+def _near_pairs(
+    candidates: Picks, references: Picks, particles: Sequence[Particle]
+) -> tuple[Integers, Integers]:
+    """Return candidates and references of one tomogram and kind within the hit radius."""
+    from scipy.spatial import KDTree  # type: ignore[import-untyped]
+
+    found = [np.zeros((0, 2), np.int64)]
+    own = list(zip(candidates.experiment_names(), candidates.kind_names(), strict=True))
+    others = list(zip(references.experiment_names(), references.kind_names(), strict=True))
+    radius = {p.name: p.hit_radius_angstrom for p in particles}
+    for group in sorted(set(own) & set(others)):
+        rows = np.array([i for i, g in enumerate(own) if g == group])
+        columns = np.array([i for i, g in enumerate(others) if g == group])
+        limit = radius.get(group[1], 0.0)
+        tree, other = KDTree(candidates.positions[rows]), KDTree(references.positions[columns])
+        # the tree rounds in its own way: a little more is asked for, and the rule decides
+        near = tree.sparse_distance_matrix(other, limit * 1.001 + 1e-9, output_type="ndarray")
+        pairs = np.column_stack([rows[near["i"]], columns[near["j"]]])
+        delta = candidates.positions[pairs[:, 0]] - references.positions[pairs[:, 1]]
+        found.append(pairs[_squared(delta) <= limit**2])
+    pairs = np.concatenate(found)
+    return pairs[:, 0], pairs[:, 1]
 
 
 # --- the fast path --------------------------------------------------------------------------

@@ -224,3 +224,31 @@ def test_curves_of_a_kind_fall_to_nothing_at_a_high_threshold():
     rows = metrics.measure(picks_of(("ribosome", 0, 0, 0, 0.5)), truth, CHALLENGE, group="g")
     curve = metrics.pool_rows(rows)["ribosome"].f_beta()
     assert_allclose(curve, (metrics.THRESHOLDS <= 0.5).astype(float))
+
+
+def test_hit_flags_are_those_of_a_slow_walk_over_all_pairs():
+    rng = np.random.default_rng(2)
+
+    def some(count):
+        kinds = ("ribosome", "apo-ferritin")
+        index = rng.integers(0, 2, count)
+        return Picks.of_one("TS", kinds, index, rng.random((count, 3)) * 300, rng.random(count))
+
+    candidates, truth = some(80), some(50)
+    radius = {p.name: p.hit_radius_angstrom for p in CHALLENGE}
+    is_hit, is_found = np.zeros(80, bool), np.zeros(50, bool)
+    for m, (kind, place) in enumerate(zip(truth.kind_names(), truth.positions, strict=True)):
+        near = [
+            n
+            for n in range(80)
+            if candidates.kind_names()[n] == kind
+            and np.linalg.norm(candidates.positions[n] - place) <= radius[str(kind)]
+        ]
+        if near:
+            is_found[m] = True
+            is_hit[max(near, key=lambda n: candidates.scores[n])] = True
+    found = metrics.hit_flags(candidates, truth, CHALLENGE)
+    assert 5 < is_found.sum() < 50, "the case tells something"
+    assert (found[0] == is_hit).all()
+    assert (found[1] == is_found).all()
+    assert metrics.hit_flags(candidates.take(np.zeros(80, bool)), truth, CHALLENGE)[1].sum() == 0
