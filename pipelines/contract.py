@@ -808,6 +808,10 @@ class Task(ABC):
     def estimate_seconds(self, config: Any, device: str) -> float:
         """Estimate how long a training takes on a device, for the words on the button."""
 
+    def estimate_for(self, record: DatasetRecord, config: Any, device: str) -> float:
+        """Estimate how long a training on these data takes; by the options alone unless known."""
+        return self.estimate_seconds(config, device)
+
     def complete_predictions(
         self, predictions: Mapping[str, Prediction], truths: Mapping[str, Truth]
     ) -> Mapping[str, Prediction]:

@@ -98,7 +98,7 @@ def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
         return
     config = configs.parse(task.config_type, values)
     repeat = draw_repeat(task, choices.record)
-    seconds = task.estimate_seconds(config, wish) * repeat.num_runs
+    seconds = task.estimate_for(choices.record, config, wish) * repeat.num_runs
     duration = format_duration(seconds, language())
     words = tr("train_step.start", duration=duration)
     if repeat.kind is not None:

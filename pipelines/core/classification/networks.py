@@ -7,10 +7,14 @@ symmetries of the square), so that it need not learn each structure eight times.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+import importlib
+import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
+from urllib.request import getproxies
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own pages use
@@ -258,6 +262,7 @@ class TimmClassifier(Classifier):
         return logits
 
 
+_WEIGHTS_HOST: Final = "huggingface.co"
 CURATED: Final = {
     "resnet18": "resnet18",
     "resnet50": "resnet50",
@@ -322,7 +327,8 @@ def _timm_model(name: str, plan: NetworkPlan) -> tuple[Any, Text | None]:
         raise ConfigError(Text("classes.unknown_model", name=name, near=", ".join(near)))
     if plan.is_pretrained:
         try:
-            return _create(name, plan, is_pretrained=True), None
+            with _no_waiting():
+                return _create(name, plan, is_pretrained=True), None
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001 - a download fails in as many ways as there are
@@ -331,6 +337,32 @@ def _timm_model(name: str, plan: NetworkPlan) -> tuple[Any, Text | None]:
                 "classes.no_pretrained", name=name, cause=cause
             )
     return _create(name, plan, is_pretrained=False), None
+
+
+@contextlib.contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Look for weights in the cache alone where their server cannot be reached.
+
+    The library would try six times over 55 seconds to find out.
+    """
+    if getproxies() or _is_reachable(_WEIGHTS_HOST):
+        yield
+        return
+    # timm brings it along and pins it; its own switch is read at every call
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    former, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = former
+
+
+def _is_reachable(host: str) -> bool:
+    try:
+        socket.create_connection((host, 443), timeout=3.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _create(name: str, plan: NetworkPlan, *, is_pretrained: bool) -> Any:

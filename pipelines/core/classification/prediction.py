@@ -18,7 +18,7 @@ from pipelines.contract import Sample
 from pipelines.core.checkpoints import CheckpointCard, find_checkpoint, load_card, load_weights
 from pipelines.core.classification import baseline
 from pipelines.core.classification.augment import ColourScale
-from pipelines.core.classification.images import Pixels, fit_square
+from pipelines.core.classification.images import Pixels, fit_square, num_decoders
 from pipelines.core.classification.networks import (
     Classifier,
     NetworkPlan,
@@ -119,7 +119,7 @@ class Model:
     def answer_squares(self, squares: Array, *, has_flips: bool, has_cams: bool) -> Answer:
         """Classify `(B, H, W, 3)` pictures that have the model's size already, as `answer` does."""
         if self._statistics is not None:
-            features = np.stack([baseline.features_of(s) for s in squares])
+            features = baseline.measure_all(squares, num_decoders())
             raw = Answer(self._statistics.probabilities(features), features, None)
         else:
             x = torch.from_numpy(self._scale.apply(squares)).to(self._device)

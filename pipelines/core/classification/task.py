@@ -462,6 +462,15 @@ class ImageClassification(Task):
 
         return estimate_seconds(config, device)
 
+    def estimate_for(
+        self, record: DatasetRecord, config: ClassificationConfig, device: str
+    ) -> float:
+        """Estimate the duration from the number of labelled pictures that train."""
+        from pipelines.core.classification.work import estimate_seconds
+
+        count = sum(item.has_truth for item in record.items)
+        return estimate_seconds(config, device, count)
+
     def commands(self) -> Sequence[Command]:
         """Add `cluster` and `crossvalidate`."""
         from pipelines.core.classification.extra_commands import make_commands

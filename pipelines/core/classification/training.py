@@ -41,6 +41,8 @@ from pipelines.text import Text
 HELD_BYTES: Final = 1_500_000_000
 """Pictures up to this size together are decoded once and held; more are decoded at each use."""
 WORST_SHOWN: Final = 12
+MOST_VALIDATED: Final = 4000
+"""Validation pictures that the live curves are of; of more, as many, evenly spread."""
 
 Array = NDArray[Any]
 
@@ -320,6 +322,7 @@ class Monitor:
         self._job, self._scale, self._device, self._run = job, scale, device, run
         self._best: dict[str, Tensor] | None = None
         self._best_auc, self._since_best = -math.inf, 0
+        self._rows = _some(len(job.validation), MOST_VALIDATED)
         config = job.config
         self.weights = (
             class_weights(job.train.labels, len(job.classes)).to(device)
@@ -344,12 +347,13 @@ class Monitor:
 
     def validate(self, model: nn.Module, step: int) -> Mapping[str, float]:
         """Measure AUC, accuracy and loss on the validation part, and show its worst pictures."""
-        if not len(self._job.validation):
+        if not self._rows:
             return {}
+        held_out = self._job.validation
         probabilities = predict_set(
-            cast("Classifier", model), self._job.validation, self._scale, self._device
+            cast("Classifier", model), held_out, self._scale, self._device, self._rows
         )
-        truth = self._job.validation.labels
+        truth = held_out.labels[self._rows]
         chosen = probabilities[np.arange(len(truth)), truth].clip(1e-7)
         auc = multiclass_auc(truth, probabilities)
         self._keep_best(model, auc)
@@ -377,7 +381,7 @@ class Monitor:
 
     def _show_worst(self, chosen: Array, step: int) -> None:
         worst = np.argsort(chosen)[:WORST_SHOWN]
-        tiles = self._job.validation.batch([int(i) for i in worst])
+        tiles = self._job.validation.batch([self._rows[int(i)] for i in worst])
         rows = [np.concatenate(list(row), axis=1) for row in np.array_split(tiles, 2) if len(row)]
         width = max(r.shape[1] for r in rows)
         padded = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]
@@ -386,13 +390,17 @@ class Monitor:
 
 @torch.no_grad()
 def predict_set(
-    model: Classifier, pictures: PictureSet, scale: ColourScale, device: torch.device
+    model: Classifier,
+    pictures: PictureSet,
+    scale: ColourScale,
+    device: torch.device,
+    rows: Sequence[int] | None = None,
 ) -> Array:
-    """Return `(N, C)` float64 probabilities of a set of pictures, without test-time changes."""
+    """Return `(N, C)` float64 probabilities of pictures, all or some, without test-time changes."""
+    chosen = list(range(len(pictures)) if rows is None else rows)
     found: list[Array] = []
-    for start in range(0, len(pictures), 64):
-        rows = range(start, min(start + 64, len(pictures)))
-        x = torch.from_numpy(scale.apply(pictures.batch(list(rows)))).to(device)
+    for start in range(0, len(chosen), 64):
+        x = torch.from_numpy(scale.apply(pictures.batch(chosen[start : start + 64]))).to(device)
         x = x.contiguous(memory_format=torch.channels_last)
         with autocast(device):
             logits = model(x)

@@ -43,6 +43,9 @@ _MOST_CALIBRATED: Final = 2000
 """Held-out pictures that a temperature is fitted on: one number needs no more."""
 _PIXELS_PER_SECOND: Final = {"cpu": 1.1e6, "cuda": 60e6, "mps": 12e6}
 """Pixels a second that training goes through, per CPU core or for a GPU."""
+_MEASURING_S: Final = 0.16
+"""Seconds to measure a picture of 320 px, once to train and once to score."""
+_USUAL_PICTURES: Final = 2700
 
 
 def train(
@@ -332,15 +335,18 @@ def _opened(
     return prediction.open_models([Path(f) for f in folders], task_id, device)
 
 
-def estimate_seconds(config: ClassificationConfig, device: str) -> float:
-    """Estimate the duration of a training, the time limit respected."""
+def estimate_seconds(
+    config: ClassificationConfig, device: str, num_labelled: int = _USUAL_PICTURES
+) -> float:
+    """Estimate the duration of a training on so many pictures, the time limit respected."""
     from pipelines.core.device import list_devices, num_usable_cores
 
     kind = device if device in _PIXELS_PER_SECOND else list_devices()[0].kind
+    count = min(config.max_images or num_labelled, num_labelled)
+    pictures = count * (1 - config.validation_share)
     if config.network == "statistics":
-        return 60.0
+        return max(5.0, count * _MEASURING_S / num_usable_cores() * config.image_px**2 / 320**2)
     speed = _PIXELS_PER_SECOND[kind] * (num_usable_cores() if kind == "cpu" else 1)
     heaviness = config.width**2 if config.network == "symmetric" else 1.8
-    pictures = config.max_images or 2700
     seconds = pictures * config.epochs * config.image_px**2 * heaviness / speed
     return min(seconds, config.time_limit_s) if config.time_limit_s else seconds

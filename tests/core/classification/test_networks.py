@@ -1,10 +1,14 @@
 """The symmetric network obeys its law; Grad-CAM finds what a known network looks at."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
 
+from pipelines.core.classification import networks
 from pipelines.core.classification.networks import (
+    CURATED,
     Classifier,
     NetworkPlan,
     SymmetricNet,
@@ -14,6 +18,7 @@ from pipelines.core.classification.networks import (
     symmetries,
 )
 from pipelines.errors import ConfigError
+from pipelines.text import render
 from tests.wording import assert_clear
 
 
@@ -75,6 +80,35 @@ def test_what_speaks_against_a_class_is_not_marked():
     picture = torch.zeros(1, 3, 8, 8)
     picture[0, 0, 2:4, 5:7] = 1.0
     assert grad_cam(_LooksAtRed(), picture, class_index=0).max() == 0
+
+
+@pytest.mark.parametrize("name", sorted(CURATED))
+def test_every_network_of_the_list_learns_and_shows_where_it_looks(name):
+    torch.manual_seed(0)
+    net, note = build_network(NetworkPlan(name, "", 3, 96))
+    assert note is None
+    pictures = torch.randn(2, 3, 96, 96)
+    loss = torch.nn.functional.cross_entropy(net.train()(pictures), torch.tensor([0, 2]))
+    loss.backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in net.parameters())
+    assert sum(float(p.grad.abs().sum()) for p in net.parameters() if p.grad is not None) > 0
+    cam = grad_cam(net.eval(), pictures)
+    assert cam.shape[0] == 2
+    assert 0 <= float(cam.min()) <= float(cam.max()) <= 1
+
+
+def test_weights_that_cannot_be_had_are_said_plainly_and_the_network_starts_from_scratch(
+    monkeypatch,
+):
+    monkeypatch.setattr(networks, "getproxies", dict)
+    monkeypatch.setattr(networks, "_is_reachable", lambda host: False)
+    start = time.monotonic()
+    net, note = build_network(NetworkPlan("resnet18", "", 2, 64, is_pretrained=True))
+    assert time.monotonic() - start < 30
+    assert note is not None
+    assert "resnet18" in render(note, "en")
+    with torch.no_grad():
+        assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
 
 
 def test_an_unknown_model_is_refused_by_name():
