@@ -545,6 +545,7 @@ class ReportContext:
         statistics: Rows of the scored items, or None.
         operating_point: Thresholds at which the figures are read, or None.
         parts: Part to the ids of its scored items.
+        intervals: Part to metric to the bounds of its 95 % interval.
     """
 
     record: DatasetRecord
@@ -555,6 +556,13 @@ class ReportContext:
     statistics: ItemStatistics | None
     operating_point: OperatingPoint | None
     parts: Mapping[str, tuple[str, ...]]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def honest_part(self) -> str | None:
+        """The scored part that was seen least: new items, else test, validation, training."""
+        order = ("unseen", "test", "validation", "train")
+        return next((part for part in order if part in self.parts), None)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,12 @@ class RunFacts:
             statistics=self.statistics,
             operating_point=self.point,
             parts={name: tuple(part["item_ids"]) for name, part in self.parts.items()},
+            intervals={name: _bounds(part["intervals"]) for name, part in self.parts.items()},
         )
+
+
+def _bounds(intervals: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {metric: (float(low), float(high)) for metric, (low, high) in intervals.items()}
 
 
 def gather(run: Run) -> RunFacts:

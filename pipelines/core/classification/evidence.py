@@ -60,15 +60,17 @@ def network_for_export(
 
 
 def report_sections(task: ImageClassification, context: ReportContext) -> list[ReportSection]:
-    """Add curves, calibration, the matrix and the worst errors."""
-    rows, point = context.statistics, context.operating_point
-    if rows is None or point is None or not len(rows):
+    """Add curves, calibration, the matrix and the worst errors of the part that was seen least."""
+    rows, point, part = context.statistics, context.operating_point, context.honest_part
+    if rows is None or point is None or part is None:
         return []
-    found = Evaluation(rows, _classes(rows, context))
-    views: list[View] = [*found.curves(point.threshold), *found.reliability()]
+    found = Evaluation(rows.of_items(context.parts[part]), _classes(rows, context))
+    bounds = context.intervals.get(part, {})
+    views: list[View] = [*found.curves(point.threshold, bounds), *found.reliability()]
     views.append(_matrix(found, point.threshold))
     views += _worst(found, point.threshold, context.samples)
-    return [ReportSection("results", tuple(views), Text("classes_report.results"))]
+    title = Text("classes_report.results", part=Text(f"jobs.part.{part}"))
+    return [ReportSection("results", tuple(views), title)]
 
 
 def _classes(rows: ItemStatistics, context: ReportContext) -> tuple[str, ...]:
