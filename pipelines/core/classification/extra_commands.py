@@ -1,9 +1,8 @@
-"""What classification tasks add to the command line: `cluster` and `crossvalidate`."""
+"""What classification tasks add to the command line: `cluster`."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipelines import config as configs
-from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values
-from pipelines.contract import Sample, TrainingData
+from pipelines.commands import JSON, Argument, Command, Terminal, Values
+from pipelines.contract import Sample
 from pipelines.core.classification.atlas import read_aloud
 from pipelines.core.files import write_json
 from pipelines.errors import DatasetNotFoundError
@@ -21,20 +20,12 @@ from pipelines.text import Text, verbatim
 if TYPE_CHECKING:
     from pipelines.core.classification.task import ImageClassification
 
-_SET = Argument("--set", Text("cli.arg.set"), "NAME=VALUE", is_repeated=True)
 _BACKBONE: Final = "timm:"
 _CLUSTER = (
     Argument("--checkpoint", Text("classes.cli.checkpoint"), "DIR|timm:NAME", is_required=True),
     Argument("--data", Text("cli.arg.data"), "PATH", is_required=True),
     Argument("--out", Text("cli.arg.output"), "DIR", is_required=True),
     Argument("--clusters", Text("classes.cli.clusters"), "NUMBER"),
-    JSON,
-)
-_CROSS = (
-    Argument("--data", Text("cli.arg.data"), "PATH", is_required=True),
-    Argument("--out", Text("cli.arg.output"), "DIR", is_required=True),
-    Argument("--preset", Text("cli.arg.preset"), "quick|standard|best"),
-    _SET,
     JSON,
 )
 
@@ -44,8 +35,6 @@ def make_commands(task: ImageClassification) -> tuple[Command, ...]:
     return (
         Command("cluster", Text("classes.cli.cluster"), _CLUSTER,
                 lambda values, terminal: _cluster(task, values, terminal)),
-        Command("crossvalidate", Text("classes.cli.crossvalidate"), _CROSS,
-                lambda values, terminal: _cross(task, values, terminal)),
     )  # fmt: skip
 
 
@@ -172,48 +161,3 @@ def _write_map(path: Path, names: Sequence[str], labels: Any, groups: Any, repor
         writer = csv.writer(file)
         writer.writerow(["file", "label", "group", *report.columns])
         writer.writerows(zip(names, labels, groups, *report.columns.values(), strict=True))
-
-
-def _cross(task: ImageClassification, values: Values, terminal: Terminal) -> int:
-    """Train once a fold and report mean and spread, the baseline beside the network."""
-    from pipelines.core.classification.splits import NUM_FOLDS
-
-    record = _record(task, _path(values))
-    options: dict[str, Any] = dict(task.presets[values["preset"]]) if "preset" in values else {}
-    for pair in values.get("set", ()):
-        name, has_value, value = pair.partition("=")
-        if not has_value:
-            raise UsageError(Text("cli.not_a_pair", word=pair))
-        options[name.strip()] = value.strip()
-    out = Path(values["out"])
-    scores = []
-    for fold in range(1, NUM_FOLDS + 1):
-        config = configs.parse(task.config_type, {**options, "fold": fold})
-        run = QuietRun(out / f"fold_{fold}", terminal)
-        run.folder.mkdir(parents=True, exist_ok=True)
-        figures = _one_fold(task, record, config, run)
-        scores.append(figures)
-        terminal.say(Text("classes.cli.fold", fold=fold, auc=figures["auc"]))
-    names = scores[0]
-    mean = {n: float(np.nanmean([s[n] for s in scores])) for n in names}
-    spread = {n: float(np.nanstd([s[n] for s in scores], ddof=1)) for n in names}
-    write_json(out / "folds.json", {"folds": scores, "mean": mean, "spread": spread})
-    terminal.say(Text("classes.cli.folds", auc=mean["auc"], spread=spread["auc"]))
-    terminal.result({"folds": scores, "mean": mean, "spread": spread})
-    return 0
-
-
-def _one_fold(
-    task: ImageClassification, record: Any, config: Any, run: QuietRun
-) -> dict[str, float]:
-    from pipelines.contract import ItemStatistics
-
-    split = task.split(record, config)
-    held_out = task.open_dataset(record, split.parts["validation"])
-    data = TrainingData(task.open_dataset(record, split.parts["train"]), held_out)
-    checkpoint = task.train(data, config, run)
-    config = dataclasses.replace(config, explain=False)
-    predictions = task.predict(checkpoint, held_out, config, run)
-    rows = [task.statistics(p, s.truth) for p, s in zip(predictions, held_out, strict=True)]
-    together = ItemStatistics.concatenate(rows)
-    return task.reduce(together, task.best_operating_point(together))

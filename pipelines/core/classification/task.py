@@ -472,7 +472,7 @@ class ImageClassification(Task):
         return estimate_seconds(config, device, count)
 
     def commands(self) -> Sequence[Command]:
-        """Add `cluster` and `crossvalidate`."""
+        """Add `cluster`."""
         from pipelines.core.classification.extra_commands import make_commands
 
         return make_commands(self)
