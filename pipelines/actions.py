@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from pipelines.contract import (
 from pipelines.core.checkpoints import CARD, CheckpointCard, find_checkpoint, load_card, update_card
 from pipelines.core.files import disk_errors, write_json
 from pipelines.core.intervals import Unit
+from pipelines.datasets import locked
 from pipelines.errors import (
     CheckpointError,
     CheckpointMismatchError,
@@ -40,7 +42,8 @@ from pipelines.errors import (
 )
 from pipelines.evidence.keep import ITEMS, ItemTable, keep_environment
 from pipelines.jobs.store import Run
-from pipelines.text import Text
+from pipelines.settings import load_settings
+from pipelines.text import DEFAULT_LANGUAGE, Text, render
 
 SPLIT: Final = "split.json"
 UNSEEN: Final = "unseen"
@@ -115,6 +118,7 @@ def run_training(run: Run, reporter: RunReporter) -> Path:
     task, record, split = registry.get_task(run.request.task_id), run.dataset(), run.split()
     if split is None:
         raise DataFormatError(Text("jobs.no_split", run=run.short_id))
+    split = locked.keep_out(record, split, _locked_of(record))
     config = configs.parse(task.config_type, run.request.config)
     data = TrainingData(
         train=task.open_dataset(record, split.parts.get("train", ())),
@@ -137,6 +141,7 @@ def run_training(run: Run, reporter: RunReporter) -> Path:
         scores = score_parts(task, rows, split, chosen=None)
         _write_scores(run.folder, rows, scores)
         _write_scores_into_card(checkpoint, scores)
+        _count_opening(run, scores)
     _keep_items(run, items, rows, scores)
     return checkpoint
 
@@ -151,12 +156,16 @@ def run_prediction(run: Run, reporter: RunReporter) -> Path:
     checkpoint, record = Path(run.request.checkpoint), run.dataset()
     card = load_card(checkpoint, task_id=task.id)
     item_ids = run.request.item_ids or tuple(task.default_items(record))
+    lock, split = _locked_of(record), split_of_checkpoint(checkpoint, record)
+    item_ids = locked.without_locked(item_ids, lock)
+    if lock is not None and split is not None and locked.is_opening(item_ids, lock):
+        locked.refuse_seen(split.parts.get("train", ()), lock, card.title or run.short_id)
     items, rows = _predict_and_measure(run, reporter, checkpoint, item_ids, task.predict)
     scores = None
     if rows is not None:
-        split = split_of_checkpoint(checkpoint, record)
         scores = score_parts(task, rows, split, chosen=point_of_card(card))
         _write_scores(run.folder, rows, scores)
+        _count_opening(run, scores)
     _keep_items(run, items, rows, scores)
     return run.prediction_folder
 
@@ -357,6 +366,26 @@ def _predict_and_measure(
     if num_done < len(samples):  # a task that saw the wish itself yields no further item
         raise StoppedOnWishError
     return items, ItemStatistics.concatenate(rows) if rows else None
+
+
+def _locked_of(record: DatasetRecord) -> locked.Locked | None:
+    return locked.locked_of(data_fingerprint(record), load_settings())
+
+
+def _count_opening(run: Run, scores: Scores) -> None:
+    """Count that a run was scored on locked items, or on the test part of its split."""
+    record = run.dataset()
+    lock = _locked_of(record)
+    scored = {item for part in scores.parts.values() for item in part.item_ids}
+    opened = scored & lock.item_ids if lock is not None else set()
+    test = scores.parts["test"].item_ids if "test" in scores.parts else ()
+    if not opened and not test:
+        return
+    opening = locked.Opening(
+        run.run_id, render(run.title, DEFAULT_LANGUAGE),
+        datetime.now(UTC).isoformat(timespec="seconds"), len(opened) or len(test), bool(opened),
+    )  # fmt: skip
+    locked.note_opening(data_fingerprint(record), opening, load_settings())
 
 
 def _obey_wish(reporter: RunReporter) -> None:

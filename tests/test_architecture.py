@@ -76,6 +76,7 @@ PRODUCT = {
         "pipelines.text",
     ),
     "pipelines.actions": (
+        "pipelines.settings",  # where locks lie
         "pipelines.compare.figures",
         "pipelines.config",
         "pipelines.contract",
@@ -102,6 +103,8 @@ PRODUCT = {
         "pipelines.core.resampling",
         "pipelines.datasets",
         "pipelines.errors",
+        "pipelines.config",
+        "pipelines.jobs.engines.local",  # opening the locked test set is a run
         "pipelines.jobs.store",
         "pipelines.registry",
         "pipelines.settings",
@@ -214,7 +217,7 @@ LIGHT = {
     "pipelines.registry": (),
     "pipelines.terminal": (),
     "pipelines.palette": (),
-    "pipelines.datasets": ("numpy",),
+    "pipelines.datasets": ("filelock", "numpy"),
     "pipelines.actions": (),
     "pipelines.compare": ("numpy",),
     "pipelines.studies": ("filelock", "numpy"),

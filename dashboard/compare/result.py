@@ -11,7 +11,9 @@ from dashboard.renderers import draw, value_words
 from dashboard.words import number, say, tr
 from pipelines.compare.command import rank_words
 from pipelines.compare.comparison import Comparison, Pair, Standing, label_of_test
+from pipelines.compare.opening import num_openings
 from pipelines.contract import MetricInfo
+from pipelines.settings import load_settings
 from pipelines.text import Text
 from pipelines.views import IntervalsView, TableView
 
@@ -53,7 +55,10 @@ def _draw_sentences(comparison: Comparison, metric: MetricInfo) -> None:
         for pair in pairs[:_MOST_SENTENCES]:
             icon = "trophy" if pair.is_different else "drag_handle"
             st.markdown(f":material/{icon}: {say(pair.sentence)}")
-    st.caption(f"{say(comparison.common.items.note)} {_correction(comparison, metric)}")
+    notes = [say(comparison.common.items.note), _correction(comparison, metric)]
+    if opened := num_openings([s.entry for s in comparison.standings], load_settings()):
+        notes.append(tr("compare.opened_line", n=opened))
+    st.caption(" ".join(notes))
 
 
 def _correction(comparison: Comparison, metric: MetricInfo) -> str:

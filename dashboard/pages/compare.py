@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.address import keep, restore
-from dashboard.compare import differences, ensembles, result
+from dashboard.compare import differences, ensembles, locked, result
 from dashboard.compare.choice import Chosen, compare_chosen, draw_other_folder, pick, scored_tasks
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty, draw_head
@@ -21,6 +21,7 @@ _VIEWS = {
     "differences": "difference",
     "curves": "show_chart",
     "ensembles": "merge",
+    "locked": "lock",
 }
 
 
@@ -100,8 +101,10 @@ def _draw_view(comparison: Comparison, chosen: Chosen, metric: MetricInfo) -> No
         differences.show(comparison, chosen, metric)
     elif view == "curves":
         _draw_curves(comparison)
-    else:
+    elif view == "ensembles":
         ensembles.show(comparison, chosen)
+    else:
+        locked.show(comparison, chosen)
 
 
 def _draw_curves(comparison: Comparison) -> None:

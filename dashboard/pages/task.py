@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.address import keep, restore
 from dashboard.choices import Choices, model_title, read_choices, score_words
+from dashboard.compare.openings import with_openings
 from dashboard.errors import frame
 from dashboard.layout import draw_head, draw_strip
 from dashboard.steps import data, evaluate, explore, predict, train
@@ -68,7 +69,7 @@ def _draw_strip(task: Task, choices: Choices) -> None:
         (
             (tr("pages.data"), say(datasets.dataset_title(choices.record))),
             (tr("pages.model"), tr("pages.no_model") if model is None else model_title(model)),
-            (tr("pages.last_score"), score_words(task, choices.run)),
+            (tr("pages.last_score"), with_openings(score_words(task, choices.run), choices.run)),
         )
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 from pipelines.commands import Terminal, Values
 from pipelines.compare.comparison import Comparison, Pair, Rank, Standing, compare, label_of_test
 from pipelines.compare.ensembles import load_entries
+from pipelines.compare.opening import num_openings
+from pipelines.settings import load_settings
 from pipelines.text import LANGUAGES, Text, render, verbatim
 
 
@@ -36,6 +38,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         "note": _words(common.items.note),
         "is_held_out_only": common.is_held_out_only,
         "correction": "holm",
+        "test_openings": _num_openings(comparison),
         "unequal": [
             {
                 "name": _words(row.name),
@@ -127,6 +130,12 @@ def _say(comparison: Comparison, terminal: Terminal) -> None:
     for pair in pairs:
         terminal.say(pair.sentence)
     terminal.say(Text("compare.holm", n=len(pairs)))
+    if opened := _num_openings(comparison):
+        terminal.say(Text("compare.opened_line", n=opened))
+
+
+def _num_openings(comparison: Comparison) -> int:
+    return num_openings([s.entry for s in comparison.standings], load_settings())
 
 
 def rank_words(rank: Rank) -> Text:
