@@ -60,6 +60,7 @@ class OwnImages(ImageClassification):
 
     def read_labels(self, source: Source, options: Options) -> Labels:
         """Read a table where there is one that fits, else a folder a class."""
+        _refuse_unknown_columns(source, options)
         for name in source.tables:
             table = parse_table(source.read_table(name), name)
             key = _column(table, options, "id_column", ("id", "file", "filename", "image", "name"))
@@ -99,6 +100,23 @@ class OwnImages(ImageClassification):
             Sample(f"picture-{i:04d}", f"picture-{i:04d}", p, int(y), {"classes": fake.CLASSES})
             for i, (p, y) in enumerate(zip(pictures, labels, strict=True))
         ]
+
+
+def _refuse_unknown_columns(source: Source, options: Options) -> None:
+    """Say that no table has a column which somebody named, instead of reading without it."""
+    columns = ("id_column", "label_column", "group_column", "part_column")
+    wanted = [options[name] for name in columns if options.get(name)]
+    if not wanted:
+        return
+    if not source.tables:
+        raise DataFormatError(Text("own_data.no_table", column=wanted[0]))
+    tables = [parse_table(source.read_table(name), name) for name in source.tables]
+    for column in wanted:
+        if not any(column_like(table, (column,)) for table in tables):
+            known = list(dict.fromkeys(c for table in tables for c in table.columns))
+            raise DataFormatError(
+                Text("own_data.no_column", column=column, known=known, n=len(known))
+            )
 
 
 def _column(table: object, options: Options, name: str, usual: tuple[str, ...]) -> str | None:
