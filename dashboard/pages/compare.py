@@ -10,10 +10,12 @@ from dashboard.compare.choice import Chosen, compare_chosen, draw_other_folder, 
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty, draw_head
 from dashboard.renderers import draw
+from dashboard.same_code import draw_same_code
 from dashboard.words import say, tr
 from pipelines.compare.comparison import Comparison
 from pipelines.compare.curves import curve_views, recipe_of
 from pipelines.contract import MetricInfo
+from pipelines.evidence.calls import comparison_call
 from pipelines.registry import load_tasks
 
 _VIEWS = {
@@ -83,6 +85,7 @@ def _draw_chosen(chosen: Chosen, metric: MetricInfo) -> None:
         return
     comparison = compare_chosen(chosen, metric.name)
     _draw_view(comparison, chosen, metric)
+    draw_same_code(comparison_call(chosen.names), "compare")
 
 
 @st.fragment

@@ -11,6 +11,7 @@ from dashboard.choices import Choices, order_parts, pick_data, pick_model, pick_
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
+from dashboard.same_code import draw_same_code
 from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.predict import start_prediction
@@ -19,6 +20,7 @@ from dashboard.terms import link_terms
 from dashboard.words import tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
+from pipelines.evidence.calls import evaluation_call, source_path
 from pipelines.jobs.store import Run
 from pipelines.text import Text, verbatim
 from pipelines.views import Curve, CurveView, Figure, FiguresView
@@ -47,6 +49,8 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
         draw_unscored(task, choices)
         return
     (draw_scored or _draw_scored)(task, choices, choices.run, rows)
+    truth, folder = source_path(choices.record), str(choices.run.prediction_folder)
+    draw_same_code(evaluation_call(task, prediction=folder, truth=truth), "evaluate")
 
 
 def draw_unscored(task: Task, choices: Choices) -> None:

@@ -12,6 +12,7 @@ from dashboard.choices import Choices, model_name, pick_data, pick_model
 from dashboard.errors import frame
 from dashboard.layout import draw_empty
 from dashboard.run_panel import draw_run
+from dashboard.same_code import draw_same_code
 from dashboard.state import watch_run, watched_run
 from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.threshold import recommended_thresholds
@@ -21,6 +22,7 @@ from pipelines import datasets
 from pipelines.actions import prediction_config
 from pipelines.contract import DatasetRecord, Prediction, Task
 from pipelines.core.checkpoints import CheckpointEntry
+from pipelines.evidence.calls import Source, prediction_call
 from pipelines.jobs import warm
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, Run, create_run, find_run
@@ -59,6 +61,15 @@ def show(task: Task, choices: Choices, changes: Mapping[str, Any] | None = None)
         ready_ids=frozenset(),
     )
     draw_step_panels(task, "predict", choices, shown)
+    _draw_code(task, choices.record, model, changes or {})
+
+
+def _draw_code(
+    task: Task, record: DatasetRecord, model: CheckpointEntry, changes: Mapping[str, Any]
+) -> None:
+    data, folder = Source.of(task, record), str(model.folder)
+    call = prediction_call(task, changes, data, checkpoint=folder, output="prediction")
+    draw_same_code(call, "predict")
 
 
 class Preview(Mapping[str, Prediction]):

@@ -13,6 +13,7 @@ from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.run_panel import draw_run
+from dashboard.same_code import draw_same_code
 from dashboard.state import set_options, watch_run, watched_run
 from dashboard.steps.panels import draw_step_panels, step_panels, task_values
 from dashboard.study_panel import Repeat, draw_repeat, draw_study, start_study
@@ -22,6 +23,7 @@ from pipelines import studies
 from pipelines.contract import Task
 from pipelines.core.device import describe_wish
 from pipelines.errors import LeakError
+from pipelines.evidence.calls import Source, training_call
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, create_run, list_runs
 from pipelines.settings import load_settings
@@ -36,9 +38,16 @@ def show(task: Task, choices: Choices) -> None:
         _draw_start(task, choices, values)
     with right, frame():
         _draw_followed(task)
+        _draw_code(task, choices, values)
     if step_panels(task, "train"):
         st.divider()
         draw_step_panels(task, "train", choices)
+
+
+def _draw_code(task: Task, choices: Choices, values: dict[str, Any]) -> None:
+    preset = str(st.session_state.get(f"{task.id}.preset", ""))
+    data = Source.of(task, choices.record)
+    draw_same_code(training_call(task, values, data, run="runs/mine", preset=preset), "train")
 
 
 def _draw_form(task: Task) -> dict[str, Any]:
