@@ -21,6 +21,7 @@ from dashboard.charts import (
     scatter_figure,
 )
 from dashboard.cloud import show_cloud
+from dashboard.downloads import draw_downloads
 from dashboard.figures import draw_figures
 from dashboard.figures import value_words as value_words  # said of figures everywhere
 from dashboard.palette import colour
@@ -92,14 +93,14 @@ def _(view: views.CurveView, key: str, on_event: OnEvent | None = None) -> None:
 def _(view: views.ScatterView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(scatter_figure(view), view, key)
-    _draw_source(view)
+    _draw_source(view, key)
 
 
 @draw.register
 def _(view: views.HistogramView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     _draw_chart(histogram_figure(view), view, key)
-    _draw_source(view)
+    _draw_source(view, key, lambda: _histogram_csv(view))
 
 
 @draw.register
@@ -120,7 +121,7 @@ def _(view: views.IntervalsView, key: str, on_event: OnEvent | None = None) -> N
 def _(view: views.CloudView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     show_cloud(view, f"{key}.cloud")
-    _draw_source(view)
+    _draw_source(view, key)
 
 
 @draw.register
@@ -288,29 +289,20 @@ def _draw_title(view: views.View) -> None:
 
 
 def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | None = None) -> None:
-    if view.source is None and table is None:
+    """Draw the line that says where a figure comes from; with a `key`, what can be taken of it."""
+    if view.source is None and not key:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if view.source is not None:
             st.caption(say(view.source))
-        if table is not None:
-            st.download_button(
-                "CSV",
-                data=table,
-                file_name=getattr(view, "filename", "figures.csv"),
-                mime="text/csv",
-                key=f"{key}.csv",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-            )
+        if key:
+            draw_downloads(view, key, table)
 
 
 def _draw_chart(figure: Any, view: views.View, key: str) -> None:  # plotly figure, loaded lazily
     config = {
         "displaylogo": False,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-        "toImageButtonOptions": {"format": "svg", "filename": "figure"},
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"],
     }
     alt = say(view.alt or view.title)
     st.plotly_chart(figure, key=f"{key}.chart", config=config, alt=alt)
@@ -329,6 +321,12 @@ def _curves_csv(view: views.CurveView) -> bytes:
         for x, y in zip(curve.x, curve.y, strict=True)
     ]
     return _csv((tr("pages.curve"), say(view.x_label), say(view.y_label)), rows)
+
+
+def _histogram_csv(view: views.HistogramView) -> bytes:
+    rows = zip(view.edges[:-1].tolist(), view.edges[1:].tolist(), view.counts.tolist(), strict=True)
+    header = (say(view.x_label), tr("pages.high"), tr("pages.number"))
+    return _csv(header, list(rows))
 
 
 def _bars_csv(view: views.BarView) -> bytes:
