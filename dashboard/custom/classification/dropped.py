@@ -21,6 +21,7 @@ from dashboard.choices import (
     pick_model,
 )
 from dashboard.custom.classification.desk import draw_nearest, draw_odds
+from dashboard.custom.classification.results import draw_results
 from dashboard.errors import frame
 from dashboard.layout import draw_empty
 from dashboard.renderers import draw_all
@@ -53,6 +54,8 @@ def show_predict(task: Task, choices: Choices) -> None:
         others = _pick_others(task, choices.model)
         changes = {"average_with": _joined(others)} if others else {}
         predict.show(task, choices, changes)
+        with frame():
+            draw_results(task, choices)
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_model(task)

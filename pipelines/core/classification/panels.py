@@ -219,27 +219,36 @@ def explanation(task: ImageClassification, context: PanelContext, controls: None
     if prediction is None:
         return [TextView(Text("classes_panel.why.none"), tone="info")]
     pixels = np.asarray(context.sample.image)
-    views = explain(pixels, prediction, _classes(task, context))
+    point = context.operating_point
+    threshold = None if point is None else point.threshold
+    views = explain(pixels, prediction, _classes(task, context), threshold)
     index = _index(task, context)
     near = [str(i) for i in prediction.values.get("nearest", ()) if str(i) in index.places]
     if near:
         rows = [index.places[i] for i in near]
-        views.append(_gallery(index, rows, Text("classes_panel.why.nearest")))
+        labels = [index.labels.tags[i].label for i in rows]
+        names = tuple(_class_name(index.labels.classes, label) for label in labels)
+        tiles = tuple(_tile(index, i) for i in rows)
+        views.append(GalleryView(Text("classes_panel.why.nearest"), tiles, names))
     return [*views, TextView(Text("classes.not_for_diagnosis"), tone="info")]
 
 
-def explain(pixels: Pixels, prediction: Prediction, classes: Sequence[str]) -> list[View]:
+def explain(
+    pixels: Pixels, prediction: Prediction, classes: Sequence[str], threshold: float | None = None
+) -> list[View]:
     """Show the probabilities of a picture and where the model looked.
 
     Args:
         pixels: `(H, W, 3)` uint8.
         prediction: With "probabilities", and "cam" where the model has a map.
         classes: Names of the classes, unless the prediction carries its own.
+        threshold: Where the second of two classes is decided; None takes the most probable one.
     """
     names = classes_in(prediction.values, classes)
-    odds = prediction.values["probabilities"]
+    odds = np.asarray(prediction.values["probabilities"], np.float64)
     best = int(np.argmax(odds))
-    title = Text("classes_panel.why.title", name=names[best], share=float(odds[best]))
+    decided = best if threshold is None else int(decide(odds[None], threshold)[0])
+    title = Text("classes_panel.why.title", name=names[decided], share=float(odds[decided]))
     figures = tuple(Figure(verbatim(n), float(p)) for n, p in zip(names, odds, strict=True))
     if "cam" in prediction.values:
         shown: View = _cam_view(pixels, prediction.values["cam"], names[best])

@@ -1,0 +1,97 @@
+"""What a run says of every picture of a data set, labelled or not, by class and confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import streamlit as st
+
+from dashboard.choices import Choices, list_models, model_name, model_of_run
+from dashboard.custom.classification.desk import Desk, draw_why, make_tiles
+from dashboard.tiles import draw_tiles
+from dashboard.words import number, tr
+from pipelines.contract import Prediction, Task
+from pipelines.jobs.store import Run, Status, list_runs
+from pipelines.settings import load_settings
+
+_PAGE = 24
+_ORDERS = ("unsure", "sure")
+
+
+def draw_results(task: Task, choices: Choices) -> None:
+    """Draw the newest finished prediction of these data by this model, if there is one."""
+    run = _newest(task, choices)
+    if run is not None:
+        _draw_wall(Desk(task, choices, run))
+
+
+def _newest(task: Task, choices: Choices) -> Run | None:
+    models = list_models(task)
+    wanted = model_name(choices.model) if choices.model is not None else None
+    for run in list_runs(load_settings(), task.id):
+        is_here = run.request.action == "predict" and run.status is Status.FINISHED
+        if (
+            is_here
+            and run.request.dataset_id == choices.record.dataset_id
+            and model_of_run(run, models) == wanted
+        ):
+            return run
+    return None
+
+
+@st.fragment
+def _draw_wall(desk: Desk) -> None:
+    names, classes, decided, confidence = _decisions(desk.task.id, desk.run.run_id, desk)
+    key = f"{desk.task.id}.results"
+    st.markdown(f"**{tr('classes_page.results', n=len(names), run=desk.run.short_id)}**")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        counts = np.bincount(decided, minlength=len(classes))
+        chosen = st.pills(
+            tr("classes_page.decided_class"), range(len(classes)), key=f"{key}.class",
+            format_func=lambda c: f"{classes[c]} ({number(int(counts[c]), 6)})",
+        )  # fmt: skip
+        order = st.segmented_control(
+            tr("classes_page.order"), _ORDERS, default=_ORDERS[0], required=True,
+            key=f"{key}.order", format_func=lambda name: tr(f"classes_page.order.{name}"),
+        )  # fmt: skip
+    rows = np.arange(len(names)) if chosen is None else np.flatnonzero(decided == chosen)
+    sign = 1 if order == "unsure" else -1
+    rows = rows[np.argsort(sign * confidence[rows], kind="stable")]
+    count = int(st.session_state.get(f"{key}.shown", _PAGE))
+    some = rows[:count].tolist()
+    captions = [f"{classes[decided[i]]} {number(float(confidence[i]), 2)}" for i in some]
+    picture = st.session_state.get(f"{key}.picture")
+    draw_tiles(
+        make_tiles(desk, [names[i] for i in some], captions, desk.marks.wrong),
+        key=f"{key}.gallery", label=tr("classes_page.results", n=len(names), run=""),
+        chosen=picture, on_click=lambda item_id: _choose(key, item_id),
+    )  # fmt: skip
+    if len(rows) > count:
+        st.button(
+            tr("classes_page.more", n=len(rows) - count), key=f"{key}.more",
+            on_click=_show_more, args=(key, count),
+        )  # fmt: skip
+    if picture is not None:
+        draw_why(desk, picture, key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _decisions(
+    task_id: str, run_id: str, _desk: Desk
+) -> tuple[list[str], Sequence[str], np.ndarray, np.ndarray]:
+    """Return names, classes, `(N,)` decided class and `(N,)` confidence of a run."""
+    predictions: Mapping[str, Prediction] = _desk.predictions
+    odds = np.stack([p.values["probabilities"] for p in predictions.values()])
+    first = next(iter(predictions.values())).values
+    classes = tuple(first["classes"].tolist()) if "classes" in first else ()
+    return list(predictions), classes, odds.argmax(axis=1), odds.max(axis=1)
+
+
+def _choose(key: str, item_id: str) -> None:
+    is_same = st.session_state.get(f"{key}.picture") == item_id
+    st.session_state[f"{key}.picture"] = None if is_same else item_id
+
+
+def _show_more(key: str, count: int) -> None:
+    st.session_state[f"{key}.shown"] = count + 2 * _PAGE
