@@ -325,16 +325,14 @@ def _draw_one_run(study: Study) -> None:
     if not beside:
         return
     names = [r.run_id for _, r in beside]
-    active = next((r.run_id for _, r in beside if r.status.is_active), names[-1])
+    at_work = next((r.run_id for _, r in beside if r.status.is_active), names[-1])
     labels = {r.run_id: f"{say(m.label)} · {r.short_id}" for m, r in beside}
     key = f"study.{study.study_id}.run"
-    kept = st.session_state.get(key)
+    if st.session_state.get(key) in (None, st.session_state.get(f"{key}.followed")):
+        st.session_state[key] = at_work  # nobody chose another one
+    st.session_state[f"{key}.followed"] = at_work
     chosen = st.selectbox(
-        tr("study_panel.open_run"),
-        names,
-        index=names.index(active),
-        format_func=lambda name: labels[name],
-        key=key if kept in (None, *names) else f"{key}.again",
+        tr("study_panel.open_run"), names, format_func=lambda name: labels[name], key=key
     )
     draw_run(str(chosen))
 

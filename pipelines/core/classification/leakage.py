@@ -135,7 +135,8 @@ def find_leaks(
 
 def _pairs_of(copies: Sequence[tuple[int, ...]]) -> Iterable[tuple[int, int]]:
     for group in copies:
-        yield from itertools.combinations(sorted(group), 2)
+        if len(group) <= _MAX_SHARED:  # of more, as with empty pictures, no near pair is told
+            yield from itertools.combinations(sorted(group), 2)
 
 
 def exact_copies(
