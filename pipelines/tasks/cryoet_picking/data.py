@@ -219,8 +219,6 @@ def _open_volumes(
     for experiment, places in layout.volumes.items():
         place = places[0]
         try:
-            if tree.archive and not place.name.endswith(".zarr"):
-                raise DataFormatError(Text("cryoet.zip_member", file=place.name))
             path = tree.archive_path if tree.archive else tree.root / place.name
             volume = open_volume(path, place.name if tree.archive else "")
         except PipelineError as error:

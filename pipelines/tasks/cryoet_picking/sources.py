@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -60,14 +61,15 @@ class Tree:
 
     def source_file(self, name: str, role: str) -> SourceFile:
         """Return the fingerprint of one file."""
-        content = self.read(name) if self.archive else None
         digest = hashlib.sha256()
-        if content is not None:
-            digest.update(content)
-        else:
-            with (self.root / name).open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+        with ExitStack() as stack:
+            if self.archive:
+                archive = stack.enter_context(zipfile.ZipFile(self.archive_path))
+                file = stack.enter_context(archive.open(name))
+            else:
+                file = stack.enter_context((self.root / name).open("rb"))
+            while block := file.read(1 << 20):
+                digest.update(block)
         path = f"{self.archive}!{name}" if self.archive else name
         return SourceFile(path, role, self.size(name), digest.hexdigest())
 

@@ -1,16 +1,22 @@
 """Tomograms as lazy volumes: OME-Zarr 2 and 3, MRC, TIFF and NPY behind one interface.
 
 Axes are always z, y, x. A Zarr is read chunk by chunk, MRC and NPY are mapped from disk; nothing
-is in memory before a part of it is asked for, and `normalised` holds it once, as float16.
+is in memory before a part of it is asked for, and `normalised` holds it once, as float16. In a zip
+a Zarr is read where it lies; any other volume is unpacked to a temporary file that ends with the
+process, since there is no mapping of packed bytes.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import shutil
 import struct
+import tempfile
+import zipfile
+import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -54,8 +60,8 @@ class Volume:
     """Read a tomogram piece by piece; indexing takes slices and numbers along z, y, x.
 
     Attributes:
-        path: File, Zarr folder, or the zip that holds the Zarr.
-        member: Name of the Zarr inside a zip, or "".
+        path: File, Zarr folder, or the zip that holds the volume.
+        member: Name of the volume inside a zip, or "".
         format: How it is read.
         dtype: Type of the values on disk.
         levels: Resolutions, full size first.
@@ -145,20 +151,51 @@ def open_volume(path: Path, member: str = "") -> Volume:
     """
     if not path.exists():
         raise DatasetNotFoundError(Text("cryoet.not_there", path=str(path)))
-    if path.is_dir() or member:
+    name = Path(member or path)
+    if path.is_dir() or name.suffix.lower() == ".zarr":
         return _describe_zarr(path, member)
-    format = SUFFIXES.get(path.suffix.lower())
+    format = SUFFIXES.get(name.suffix.lower())
     if format is None:
         known = ", ".join(sorted({".zarr", *SUFFIXES}))
-        raise DataFormatError(Text("cryoet.unknown_format", file=path.name, known=known))
-    array = _open_array(path, "", format, "")
+        raise DataFormatError(Text("cryoet.unknown_format", file=name.name, known=known))
+    array = _open_array(path, member, format, "")
     if array.ndim != 3 or min(array.shape) < 4:
         raise DataFormatError(
-            Text("cryoet.not_3d", file=path.name, shape=" x ".join(map(str, array.shape)))
+            Text("cryoet.not_3d", file=name.name, shape=" x ".join(map(str, array.shape)))
         )
     Z, Y, X = (int(n) for n in array.shape)
-    level = Level("", (Z, Y, X), _file_spacing(path, format))
-    return Volume(path, "", format, str(array.dtype), (level,))
+    level = Level("", (Z, Y, X), _file_spacing(_plain_file(path, member), format))
+    return Volume(path, member, format, str(array.dtype), (level,))
+
+
+def _plain_file(path: Path, member: str) -> Path:
+    """Return the file itself, or what was unpacked of a zip."""
+    if not member:
+        return path
+    return _unpacked(path, member, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _unpacked(archive: Path, member: str, stamp: int) -> Path:
+    """Unpack one file of a zip, once a process; `stamp` tells a replaced zip from the former."""
+    folder = Path(tempfile.mkdtemp(dir=_scratch().name))
+    target = folder / PurePosixPath(member).name
+    try:
+        with (
+            zipfile.ZipFile(archive) as file,
+            file.open(member) as source,
+            target.open("wb") as out,
+        ):
+            shutil.copyfileobj(source, out, 1 << 20)
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        name = PurePosixPath(member).name
+        raise DataFormatError(Text("cryoet.damaged_volume", file=name)) from error
+    return target
+
+
+@functools.lru_cache(maxsize=1)
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="tomograms-")
 
 
 def _file_spacing(path: Path, format: Format) -> float:
@@ -175,11 +212,12 @@ def _open_array(path: Path, member: str, format: Format, level: str) -> Any:
     try:
         if format == "zarr":
             return _open_zarr(path, member)[level] if level else _open_zarr(path, member)
+        plain = _plain_file(path, member)
         if format == "mrc":
-            return _map_mrc(path)
+            return _map_mrc(plain)
         if format == "npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        return _read_tiff(path)
+            return np.load(plain, mmap_mode="r", allow_pickle=False)
+        return _read_tiff(plain)
     except (OSError, ValueError, KeyError, EOFError, struct.error) as error:
         raise DataFormatError(Text("cryoet.damaged_volume", file=member or path.name)) from error
 

@@ -115,6 +115,36 @@ def test_single_volumes_are_read(tmp_path, volume, name):
     assert ("error", "cryoet.no_spacing") not in problems(path, {"voxel_spacing_angstrom": "8"})
 
 
+@pytest.mark.parametrize("name", ["one.mrc", "deep/one.npy", "one.tif"])
+def test_single_volumes_are_read_from_a_zip(tmp_path, volume, name):
+    """Only Zarr tomograms could lie in a zip; people zip what their microscope wrote."""
+    path = tmp_path / name.split("/")[-1]
+    if name.endswith("mrc"):
+        volumes.write_mrc(path, volume, spacing_angstrom=5.0)
+    elif name.endswith("npy"):
+        np.save(path, volume)
+    else:
+        tifffile.imwrite(path, volume, compression="zlib")
+    archive = tmp_path / "several.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(path, name)
+    path.unlink()
+    options = {"voxel_spacing_angstrom": "5"}
+    (sample,) = open_samples(record_of(archive, options))
+    assert sample.item_id == "one"
+    assert_allclose(np.asarray(sample.image), volume)
+    assert sample.meta["geometry"].spacing_angstrom == pytest.approx(5.0)
+
+
+def test_a_damaged_volume_in_a_zip_is_named(tmp_path, volume):
+    path = tmp_path / "one.mrc"
+    volumes.write_mrc(path, volume, spacing_angstrom=5.0)
+    archive = tmp_path / "several.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("one.mrc", path.read_bytes()[:3000])
+    assert ("error", "cryoet.damaged_volume") in problems(archive)
+
+
 def test_mrc_with_swapped_axes_and_byte_order_reads_as_z_y_x(tmp_path, volume):
     import struct
 
@@ -328,6 +358,16 @@ def test_copick_itself_opens_what_is_written_and_is_read(copy, monkeypatch):
     truth = open_samples(record_of(copy))[0].truth.picks
     (found,) = root.get_run("TS_1").get_picks("ribosome", user_id="curation")
     assert len(found.points) == len(truth.of_kind("ribosome"))
+    (tomogram,) = root.get_run("TS_1").get_voxel_spacing(10.0).get_tomograms("denoised")
+    assert_allclose(tomogram.numpy(), np.asarray(open_samples(record_of(copy))[0].image))
+    copick_files.write_picks(copy / "overlay", truth, user="grace", session="4")
+    for kind, count in truth.counts().items():
+        (saved,) = copick.from_file("copick_config.json").get_run("TS_1").get_picks(
+            kind, user_id="grace", session_id="4"
+        ) or (None,)
+        places = [[p.location.z, p.location.y, p.location.x] for p in saved.points] if saved else []
+        assert len(places) == count
+        assert_allclose(np.reshape(places, (-1, 3)), truth.of_kind(kind).positions)
     own = root.get_run("TS_1").new_picks("ribosome", "9", "ada")
     own.points = [CopickPoint(location={"x": 3.0, "y": 2.0, "z": 1.0})]
     own.store()
