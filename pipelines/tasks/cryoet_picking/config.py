@@ -24,7 +24,7 @@ class Config:
     ema_decay: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
     initial_checkpoint: str = option("", group="training", expert=True)
-    networks: int = option(2, low=1, high=8, group="data")
+    networks: int = option(3, low=1, high=8, group="data")
     validation_share: float = option(0.25, low=0.0, high=0.5, group="data", step=0.05)
     validation_item: str = option("", group="data", expert=True)
 

@@ -448,6 +448,18 @@ def best_thresholds(rows: ItemStatistics) -> dict[str, float]:
     return chosen
 
 
+def expected_score(rows: ItemStatistics) -> float:
+    """Return the weighted mean over the kinds of what `best_thresholds` promises, in [0, 1].
+
+    It changes less by luck than the score at the best thresholds.
+    """
+    blur = _shifts(THRESHOLDS, _SHIFT_LOGIT)
+    pooled = pool_rows(rows).values()
+    total = sum(c.weight * float((blur @ c.f_beta()).max()) for c in pooled)
+    weights = sum(c.weight for c in pooled)
+    return total / weights if weights > 0 else 0.0
+
+
 def _shifts(thresholds: Floats, spread: float) -> Floats:
     """Return `(T, T)`, row t: how likely a threshold acts like each one if logits shift.
 

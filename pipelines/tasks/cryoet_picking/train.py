@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from pipelines.config import to_json
@@ -23,6 +26,7 @@ from pipelines.core.checkpoints import (
     save_checkpoint,
 )
 from pipelines.core.device import DeviceWish, Precision, choose_device
+from pipelines.core.files import write_bytes
 from pipelines.core.training import Batch, Outcome, Plan, Work, fit
 from pipelines.errors import CheckpointMismatchError, DataFormatError
 from pipelines.tasks.cryoet_picking import metrics
@@ -52,9 +56,11 @@ from pipelines.tasks.cryoet_picking.volumes import normalised
 from pipelines.text import Text
 
 STATE_FILE = "training_state.safetensors"
-_VALIDATE_EVERY_S = 60.0
+BEST_FILE = "best_weights.safetensors"
+_VALIDATE_EVERY_S = 20.0
+_SHARE_OF_VALIDATION = 0.15  # of the time; a large tomogram is validated on less often
 _CPU_THREADS_FOR_PATCHES = 2
-_SECONDS_A_NETWORK = 240.0
+_SECONDS_A_NETWORK = 180.0
 
 
 def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
@@ -145,7 +151,8 @@ class _Training:
         torch.manual_seed(config.seed)  # weights only; patches draw from their own generators
         model = build_network(architecture_of(config, self.particles))
         _start_from(model, config)
-        check = _Validation.prepare(validation, self.particles, config, run)
+        best = _Best(self.run.folder / f"{number}_{BEST_FILE}")
+        check = _Validation.prepare(validation, self.particles, config, run, best)
         weights = kind_weights(self.particles, config).to(self.device)
 
         def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -160,7 +167,10 @@ class _Training:
         )
         state_file = self.run.folder / (f"{number}_{STATE_FILE}" if number else STATE_FILE)
         plan = _plan(config, limit_s)
-        return fit(work, plan, device=self.device, run=run, state_file=state_file)
+        outcome = fit(work, plan, device=self.device, run=run, state_file=state_file)
+        if check:
+            check.best.restore(outcome.model)
+        return outcome
 
     def save(self, outcomes: Sequence[Outcome], held_out: Mapping[str, int]) -> Path:
         """Write all networks into one checkpoint."""
@@ -273,7 +283,7 @@ def _plan(config: Config, limit_s: float) -> Plan:
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
         precision=cast("Precision", config.precision),
-        validate_every_s=max(_VALIDATE_EVERY_S, limit_s / 8),
+        validate_every_s=max(_VALIDATE_EVERY_S, limit_s / 10),
     )
 
 
@@ -323,6 +333,41 @@ class _BatchMaker:
         }
 
 
+@dataclass
+class _Spent:
+    """Count what validation takes."""
+
+    started: float = field(default_factory=time.monotonic)
+    total_s: float = 0.0
+
+
+class _Best:
+    """Keep the weights that did best on the tomogram that the network does not learn from.
+
+    With a handful of tomograms a network begins to know their noise by heart after some hundred
+    steps, which costs most on the faintest particles.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._score = -1.0
+        if path.is_file():
+            with safe_open(path, "pt") as file:
+                self._score = float(file.metadata()["score"])
+
+    def offer(self, model: nn.Module, score: float) -> None:
+        """Keep the weights if none before were better."""
+        if score >= self._score:
+            self._score = score
+            state = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
+            write_bytes(self._path, to_bytes(state, metadata={"score": repr(score)}))
+
+    def restore(self, model: nn.Module) -> None:
+        """Load the best weights, if any were offered."""
+        if self._path.is_file():
+            model.load_state_dict(load_file(self._path))
+
+
 @dataclass(frozen=True)
 class _Validation:
     """Pick in one validation tomogram and score it, and draw its picks in one slab."""
@@ -332,6 +377,8 @@ class _Validation:
     particles: tuple[Particle, ...]
     config: Config
     run: RunReporter
+    best: _Best
+    spent: _Spent = field(default_factory=_Spent)
 
     @staticmethod
     def prepare(
@@ -339,15 +386,25 @@ class _Validation:
         particles: tuple[Particle, ...],
         config: Config,
         run: RunReporter,
+        best: _Best,
     ) -> _Validation | None:
         labelled = [s for s in samples if s.truth is not None]
         if not labelled:
             return None
         sample = require_volume(labelled[0])
         quick = dataclasses.replace(config, symmetries="none", overlap=0.1)
-        return _Validation(sample, normalised(sample.image), particles, quick, run)
+        return _Validation(sample, normalised(sample.image), particles, quick, run, best)
 
     def measure(self, model: nn.Module, step: int) -> Mapping[str, float]:
+        """Score the weights of a step; nothing where scoring takes too much of the time."""
+        started = time.monotonic()
+        if self.spent.total_s > _SHARE_OF_VALIDATION * (started - self.spent.started):
+            return {}
+        figures = self._score(model, step)
+        self.spent.total_s += time.monotonic() - started
+        return figures
+
+    def _score(self, model: nn.Module, step: int) -> Mapping[str, float]:
         device = next(model.parameters()).device
         ready = make_ready(model, device, is_heat=self.config.target == "gaussian")
         scores = predict_scores(
@@ -362,6 +419,7 @@ class _Validation:
         picks = pick(scores, self.particles, geometry, self.config, experiment=self.sample.item_id)
         truth = cast("Truth", self.sample.truth)
         rows = metrics.measure(picks, truth.picks, self.particles, group=self.sample.group)
+        self.best.offer(model, metrics.expected_score(rows))
         best = metrics.best_thresholds(rows)
         point = metrics.point(best, source="scored")
         figures = metrics.reduce_rows(rows, point)

@@ -356,3 +356,21 @@ def test_a_cross_fit_that_was_paused_trains_the_networks_that_are_missing(tree, 
     folder = TASK.train(data, config, Reporter(tmp_path))
     card = load_card(folder)
     assert (card.architecture["networks"], card.steps) == (2, 4)
+
+
+def test_the_weights_that_did_best_on_the_unseen_tomogram_are_kept(tmp_path):
+    from pipelines.tasks.cryoet_picking.train import _Best
+
+    def network(value):
+        layer = torch.nn.Conv3d(1, 1, 1)
+        torch.nn.init.constant_(layer.weight, value)
+        return layer
+
+    best = _Best(tmp_path / "best.safetensors")
+    for value, score in ((1.0, 0.5), (2.0, 0.9), (3.0, 0.7)):
+        best.offer(network(value), score)
+    again = _Best(tmp_path / "best.safetensors")  # a training that goes on after a pause
+    again.offer(network(4.0), 0.8)
+    last = network(5.0)
+    again.restore(last)
+    assert float(last.weight.sum()) == 2.0
