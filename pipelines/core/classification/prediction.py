@@ -273,7 +273,8 @@ class Memory:
         return np.asarray(self.ids[np.argsort(-likeness, axis=1)[:, :count]])
 
     def _unit(self, features: Array) -> Array:
-        scaled = (features - self._mean) / self._spread
+        known = features[:, : len(self._mean)]  # measured numbers that are newer come behind
+        scaled = (known - self._mean) / self._spread
         norm = np.linalg.norm(scaled, axis=1, keepdims=True)
         return cast("Array", scaled / np.maximum(norm, 1e-6))
 

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from pipelines.core.classification.networks import (
     grad_cam,
     symmetries,
 )
+from pipelines.core.classification.prediction import Memory
 from pipelines.errors import ConfigError
 from pipelines.text import render
 from tests.wording import assert_clear
@@ -131,3 +133,17 @@ def test_a_timm_model_gives_one_answer_by_both_ways():
     with torch.no_grad():
         by_steps = net.classify(net.embed(net.maps(picture)))
         torch.testing.assert_close(by_steps, net(picture))
+
+
+def test_the_nearest_training_pictures_are_those_of_the_smallest_angle():
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(30, 5)).astype(np.float32)
+    memory = Memory(np.array([f"p{i}" for i in range(30)]), known)
+    scaled = (known - known.mean(0)) / known.std(0)
+    query = scaled[7] * 3 * known.std(0) + known.mean(0)  # the direction of p7, three times as far
+    cosine = scaled @ scaled[7] / np.linalg.norm(scaled, axis=1)
+    wanted = [f"p{i}" for i in np.argsort(-cosine)[:6]]
+    assert wanted[0] == "p7"
+    assert memory.nearest(query[None])[0].tolist() == wanted
+    newer = np.concatenate([query, [99.0, 99.0]])  # measured since: not known to the memory
+    assert memory.nearest(newer[None])[0].tolist() == wanted
