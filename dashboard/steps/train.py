@@ -58,6 +58,7 @@ def _draw_form(task: Task) -> dict[str, Any]:
         key=f"{task.id}.preset",
         default=next(iter(task.presets)),
         required=True,
+        wrap=True,
         persist_state="session",
     )
     _apply_preset(task, str(preset))
