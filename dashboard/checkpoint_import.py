@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,16 @@ def draw_import() -> None:
         frame(),
     ):
         st.markdown(tr("checkpoints_page.import_help"))
+        number = st.session_state.setdefault("models.number", 0)  # a new one is an empty one
         file = st.file_uploader(
-            tr("checkpoints_page.file"), type=_TYPES, key="models.file",
+            tr("checkpoints_page.file"), type=_TYPES, key=f"models.file.{number}",
             label_visibility="collapsed",
         )  # fmt: skip
         if file is None:
             return
         path = _saved(file)
-        title = st.text_input(tr("checkpoints_page.name"), Path(file.name).stem, key="models.name")
+        name = Path(file.name).stem
+        title = st.text_input(tr("checkpoints_page.name"), name, key=f"models.name.{number}")
         if kind_of(file.name) == "ours":
             _draw_ours(path, title)
         else:
@@ -116,7 +119,8 @@ def _draw_keys(report: dict[str, Any]) -> None:
 
 def _take(path: Path, template: str, title: str) -> None:
     folder = warm.warm_call(f"{_MODULE}:import_for_page", str(path), template, title)
-    path.unlink(missing_ok=True)
+    shutil.rmtree(path.parent, ignore_errors=True)  # the folder of this upload alone
     st.session_state.pop("models.saved", None)
+    st.session_state["models.number"] += 1
     leave_notice(tr("checkpoints_page.taken", name=Path(folder).name))
     st.rerun()

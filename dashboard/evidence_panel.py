@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import streamlit as st
@@ -157,9 +158,11 @@ def draw_import() -> None:
     """Draw the popover that takes in an evidence pack as a run."""
     with st.popover(tr("evidence_panel.import"), icon=":material/upload:"), frame():
         st.markdown(tr("evidence_panel.import_help"))
+        number = st.session_state.setdefault("runs.import_number", 0)  # a new one is an empty one
         file = st.file_uploader(
-            tr("evidence_panel.file"), type=["zip"], key="runs.import", label_visibility="collapsed"
-        )
+            tr("evidence_panel.file"), type=["zip"], key=f"runs.import.{number}",
+            label_visibility="collapsed",
+        )  # fmt: skip
         if file is None or not st.button(tr("evidence_panel.import_yes"), type="primary"):
             return
         settings = load_settings()
@@ -167,7 +170,8 @@ def draw_import() -> None:
         try:
             run = import_pack(path, settings)
         finally:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path.parent, ignore_errors=True)  # the folder of this upload alone
+        st.session_state["runs.import_number"] += 1
         leave_notice(tr("evidence_panel.imported", run=run.short_id))
         st.query_params["open"] = run.run_id
         st.rerun()

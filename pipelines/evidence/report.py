@@ -413,7 +413,17 @@ def _num_groups(facts: RunFacts, part: Mapping[str, Any]) -> int:
 def _repeat(facts: RunFacts) -> Iterator[Block]:
     yield Text("evidence.repeat_words")
     yield Code(call_of(facts).shell)
+    if facts.split is not None and not _makes_its_split(facts):
+        yield Text("evidence.split_given")
     yield _environment_table(facts)
+
+
+def _makes_its_split(facts: RunFacts) -> bool:
+    """Tell whether the options alone give the run's split; that of a fold is given to it."""
+    try:
+        return facts.task.split(facts.record, facts.config) == facts.split
+    except (PipelineError, OSError):
+        return not len(facts.samples)  # the data are gone: nothing is known of it
 
 
 def call_of(facts: RunFacts, *, data: str = "DATA") -> Call:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.datasets import given_split
 from pipelines.errors import JobError, RunConflictError
 from pipelines.evidence.keep import read_items
 from pipelines.evidence.pack import MANIFEST, VERSION, read_manifest, write_pack
@@ -91,6 +92,19 @@ def test_both_languages_say_the_figure_with_its_words(folder: Path) -> None:
     assert "vaut 1 sur la partie « jeu de validation »" in french
     assert "Comment le refaire" in french
     assert "Ce que ces chiffres ne montrent pas" in (folder / "model_card.fr.md").read_text()
+
+
+def test_a_split_that_was_given_is_told_beside_the_command(
+    task, settings, new_run, tmp_path: Path
+) -> None:
+    words = "The split of this run was given to it"
+    usual = new_run(steps=2)
+    parts = {"train": ["i0", "i2"], "validation": ["i1"], "test": []}
+    record = usual.dataset()
+    new = store.NewRun("fake", "train", {"steps": 2}, record, given_split(record, parts))
+    for run, is_told in ((usual, False), (store.create_run(new, settings), True)):
+        pack = write_pack(worker.work(run.folder), tmp_path / run.run_id, settings)
+        assert (words in (pack.folder / "report.en.html").read_text()) == is_told
 
 
 def test_a_pack_is_written_again_over_itself_and_never_over_other_files(
