@@ -43,8 +43,8 @@ def split_tomograms(record: DatasetRecord, config: Any) -> SplitManifest:
 def assign_folds(groups: Sequence[str], networks: int) -> list[int]:
     """Say which network is trained without which tomogram; a group stays together.
 
-    A network leaves out a quarter of the groups, at least one. So two networks see most of the
-    tomograms twice, and leave out what is enough to choose thresholds on.
+    A network leaves out a quarter of the groups, at least one. So most of the tomograms are
+    learnt from several times, and enough is left out to choose thresholds on.
 
     Args:
         groups: Group of each tomogram.
