@@ -21,8 +21,10 @@ from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.studies import Arm, Study, Summary
 from pipelines.studies.commands import to_json
+from pipelines.studies.records import FOLDER
 
 _POLL_S: Final = 2.0
+_DELETED: Final = "study.deleted"
 _MOST_SEEDS: Final = 20
 _MANY_ITEMS: Final = 50
 """So many items that each stand alone are pictures of unknown origin; fewer may be specimens."""
@@ -339,6 +341,7 @@ def _draw_one_run(study: Study) -> None:
 
 def draw_studies(found: Sequence[Study]) -> None:
     """Draw the studies of the Runs page, one of them opened."""
+    _draw_undo()
     if not found:
         return
     by_id = {study.study_id: study for study in found}
@@ -350,3 +353,30 @@ def draw_studies(found: Sequence[Study]) -> None:
             key="runs.study",
         )
         draw_study(str(chosen), has_runs=False)
+        _draw_delete(by_id[str(chosen)])
+
+
+def _draw_delete(study: Study) -> None:
+    is_beside = study.folder.parent.name == FOLDER  # others were made by hand, inside their runs
+    if study.status.is_active or not is_beside:
+        return
+    with st.popover(tr("runs.delete"), icon=":material/delete:"):
+        st.markdown(tr("study_panel.delete_question"))
+        key = f"study.{study.study_id}.delete"
+        if st.button(tr("runs.delete_yes"), key=key, icon=":material/delete:"):
+            studies.delete_study(study)
+            st.session_state[_DELETED] = study.study_id
+            st.session_state.pop("runs.study", None)
+            st.rerun()
+
+
+def _draw_undo() -> None:
+    study_id = st.session_state.get(_DELETED)
+    if study_id is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(tr("study_panel.deleted", study=study_id.rsplit("-", 1)[-1]))
+        if st.button(tr("runs.undo"), key="study.undo", icon=":material/undo:", type="tertiary"):
+            studies.restore_study(study_id, load_settings())
+            st.session_state.pop(_DELETED)
+            st.rerun()

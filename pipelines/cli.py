@@ -216,6 +216,12 @@ def _runs(values: Values, terminal: Terminal) -> int:
             for r in listing.runs
         ]
     )
+    terminal.table(
+        [
+            (verbatim(s.study_id), verbatim(s.task_id), s.status.label, s.label)
+            for s in studies.list_studies()
+        ]
+    )
     for _, problem in listing.problems:
         terminal.say(problem)
     terminal.result([_run_json(run) for run in listing.runs])
@@ -238,6 +244,7 @@ def _run_json(run: Run) -> dict[str, Any]:
         "done": run.state.done,
         "total": run.state.total,
         "created": run.request.created,
+        "study": run.request.study,
     }
 
 

@@ -12,10 +12,12 @@ from pipelines.studies.records import (
     NewStudy,
     Study,
     create_study,
+    delete_study,
     find_study,
     is_study,
     list_studies,
     read_study,
+    restore_study,
 )
 from pipelines.studies.summary import Arm, MemberScores, Rise, Summary, read_summary, summarise
 from pipelines.studies.words import sentences
@@ -35,6 +37,7 @@ __all__ = [
     "cancel",
     "check_count",
     "create_study",
+    "delete_study",
     "find_study",
     "group_sizes",
     "is_study",
@@ -44,6 +47,7 @@ __all__ = [
     "plan_members",
     "read_study",
     "read_summary",
+    "restore_study",
     "resume",
     "sentences",
     "summarise",

@@ -18,6 +18,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -355,3 +357,33 @@ def find_study(name: str, settings: Settings | None = None) -> Study:
     if len(found) != 1:
         raise RunNotFoundError(Text("study.none", path=name))
     return found[0]
+
+
+def delete_study(study: Study) -> Path:
+    """Move a study into the trash of all runs; its runs stay where they are.
+
+    Raises:
+        RunConflictError: It is at work.
+    """
+    if study.status.is_active:
+        raise RunConflictError(Text("jobs.delete_active", run=study.short_id))
+    trash = study.folder.parent / store.TRASH
+    trash.mkdir(exist_ok=True)
+    target = trash / study.folder.name
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(study.folder, target)
+    return target
+
+
+def restore_study(study_id: str, settings: Settings | None = None) -> Study:
+    """Undo `delete_study`.
+
+    Raises:
+        RunNotFoundError: It is not in the trash any more.
+    """
+    root = (settings or load_settings()).runs / FOLDER
+    source, target = root / store.TRASH / study_id, root / study_id
+    if not re.fullmatch(r"[\w.-]+", study_id) or not is_study(source) or target.exists():
+        raise RunNotFoundError(Text("jobs.not_in_trash", run=study_id))
+    os.replace(source, target)
+    return read_study(target)

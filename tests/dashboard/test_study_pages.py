@@ -88,6 +88,20 @@ def test_a_finished_study_stands_on_the_page_of_runs(finished: studies.Study) ->
     assert finished.short_id in " ".join(seen_words(app))
 
 
+def test_a_study_is_deleted_and_brought_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = new_study(settings)
+    store.write_json(study.folder / "state.json", {"launched": 0.0, "ended": 1.0})
+    run = study.start_run(study.members[0])
+    store.write_state(run.folder, dataclasses.replace(run.state, status=store.Status.CANCELLED))
+    app = prepare(other_page("runs")).run()
+    app.button(key=f"study.{study.study_id}.delete").click().run()
+    assert studies.list_studies(settings) == []
+    app.button(key="study.undo").click().run()
+    assert [s.study_id for s in studies.list_studies(settings)] == [study.study_id]
+
+
 def test_a_study_that_nobody_works_on_says_so_and_offers_to_resume(settings: Settings) -> None:
     study = new_study(settings)
     store.write_json(study.folder / "state.json", {"launched": 0.0})

@@ -256,6 +256,18 @@ def test_the_runs_of_a_study_name_it_and_stand_among_all_runs(
     assert len(runs) == 2
 
 
+def test_a_deleted_study_leaves_its_runs_and_can_be_brought_back(
+    start: Start, settings: Settings
+) -> None:
+    study = studies.work(start("seeds", 2, steps=2), work_here)
+    studies.delete_study(study)
+    assert studies.list_studies(settings) == []
+    assert len(store.list_runs(settings, "fake")) == 2
+    assert studies.restore_study(study.study_id, settings).status is Status.FINISHED
+    with pytest.raises(RunNotFoundError):
+        studies.restore_study("../outside", settings)
+
+
 # --- processes and the command line ---------------------------------------------------------------
 
 
