@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipelines.tasks.em_membrane.gaps import Borders, close_gaps, find_borders, merge_heights
+from pipelines.tasks.em_membrane.gaps import (
+    Borders,
+    border_strength,
+    close_gaps,
+    find_borders,
+    merge_heights,
+)
 
 
 def two_rooms(gap_rows=(), wall=0.05, side=48):
@@ -42,12 +48,20 @@ def test_a_whole_wall_stays_a_wall():
     assert count_cells(close_gaps(two_rooms())) == 2
 
 
-def test_a_gap_gets_the_squared_mean_root_of_its_wall():
+def test_a_gap_gets_the_strength_of_its_wall():
     """A quarter of the wall is missing, where the map says 0.05 and not 0.95 of membrane."""
     closed = close_gaps(two_rooms(gap_rows=range(18, 30)))
-    strength = (0.75 * np.sqrt(0.95) + 0.25 * np.sqrt(0.05)) ** 2
+    roots = 36 * np.sqrt(0.95) + 12 * np.sqrt(0.05)
+    strength = border_strength(roots, 48, 24 * 48 - 36)
     assert strength < 0.75 * 0.95 + 0.25 * 0.05  # weaker than the plain mean
-    assert closed[24, 20:29].min() == pytest.approx(1 - strength, abs=0.02)
+    assert closed[24, 20:29].min() == pytest.approx(1 - strength, abs=0.03)
+
+
+def test_a_border_between_large_regions_is_stronger_and_a_sure_one_stays_sure():
+    assert border_strength(5.0, 10, 1500) == pytest.approx(0.25)  # the squared mean root
+    odds = [s / (1 - s) for s in (border_strength(5.0, 10, area) for area in (1500, 15000))]
+    assert odds[1] / odds[0] == pytest.approx(10**0.3)
+    assert [border_strength(r, 10, 20) for r in (0.0, 10.0)] == [0, 1]
 
 
 def test_probability_is_nowhere_raised_and_changes_on_few_pixels():
@@ -87,7 +101,7 @@ def test_borders_of_a_hand_made_map():
     assert member[2, 3] == [(2, 1), (2, 2)]
 
 
-def _slow_heights(pairs, members, membrane):
+def _slow_heights(pairs, members, membrane, sizes):
     """Merge by looking at every pair of regions anew each time."""
     region = {r: {r} for r in np.unique(pairs)}
     heights, level = np.zeros(len(pairs)), 0.0
@@ -103,8 +117,12 @@ def _slow_heights(pairs, members, membrane):
                     if (p in region[a] and q in region[b]) or (p in region[b] and q in region[a])
                 ]
                 values = [membrane[m] for i in parts for m in members[i]]
-                if values and (best is None or np.mean(values) < best[0]):
-                    best = (np.mean(values), a, b, parts)
+                if not values:
+                    continue
+                area = min(sum(sizes[r] for r in region[side]) for side in (a, b))
+                strength = border_strength(np.sqrt(values).sum(), len(values), area)
+                if best is None or strength < best[0]:
+                    best = (strength, a, b, parts)
         if best is None:
             break
         level = max(level, best[0])
@@ -121,5 +139,6 @@ def test_merging_equals_a_slow_reference():
     pixel = rng.integers(0, 60, len(border))
     borders = Borders(np.zeros(60, int), np.arange(60), pairs, pixel, border)
     members = [pixel[border == i].tolist() for i in range(len(pairs))]
-    expected = _slow_heights(pairs.tolist(), members, membrane)
-    np.testing.assert_allclose(merge_heights(borders, membrane), expected, rtol=1e-6)
+    sizes = rng.integers(10, 4000, 10)
+    expected = _slow_heights(pairs.tolist(), members, membrane, sizes)
+    np.testing.assert_allclose(merge_heights(borders, membrane, sizes), expected, rtol=1e-5)
