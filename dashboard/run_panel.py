@@ -78,6 +78,9 @@ def _draw_progress(run: Run) -> None:
         facts.append(tr("runs.left", seconds=float(state.seconds_left)))
     if state.started is not None:
         facts.append(tr("runs.elapsed", seconds=float(time.time() - state.started)))
+    speed = next((p["steps_per_s"] for p in reversed(run.metric_points()) if "steps_per_s" in p), 0)
+    if speed:
+        facts.append(tr("runs.speed", value=float(speed)))
     if state.memory_bytes:
         facts.append(tr("runs.memory", size=state.memory_bytes))
     st.caption(" · ".join(facts) or tr("runs.starting"))

@@ -317,7 +317,9 @@ def _environment() -> dict[str, str]:
 
 
 def add_curve(run: Run, num_points: int = 3) -> None:
-    lines = [json.dumps({"step": s, "loss": 1 / s}) for s in range(1, num_points + 1)]
+    lines = [
+        json.dumps({"step": s, "loss": 1 / s, "steps_per_s": 2.5}) for s in range(1, num_points + 1)
+    ]
     (run.folder / store.EVENTS).write_text("\n".join(lines) + "\n")
 
 
@@ -361,7 +363,9 @@ def test_a_running_training_shows_progress_curve_pause_and_stop(
     assert_sound(app)
     assert badge(Status.RUNNING, language) in " ".join(m.value for m in app.markdown)
     assert buttons(app, run) == {"pause", "stop"}
-    assert "1 min 15 s" in " ".join(c.value for c in app.caption)
+    facts = " ".join(c.value for c in app.caption)
+    assert "1 min 15 s" in facts
+    assert render(Text("runs.speed", value=2.5), language) in facts
     assert len(app.get("plotly_chart")) == 1
 
 

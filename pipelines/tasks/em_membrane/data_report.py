@@ -415,5 +415,10 @@ def _size_facts(findings: Findings, options: DataOptions) -> tuple[tuple[Text, A
             Text("em_data.fact.bytes"),
             Text("em_data.bytes", size=sum(s.num_bytes for s in stacks)),
         ),
-        (Text("em_data.fact.compression"), ", ".join(kinds)),
+        (Text("em_data.fact.compression"), _compression_words(kinds)),
     )
+
+
+def _compression_words(kinds: Sequence[str]) -> Any:  # names of compressions, or a text
+    named = [kind for kind in kinds if kind != "none"]
+    return ", ".join(named) if named else Text("em_data.uncompressed")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.config import option
-from pipelines.contract import Panel, PanelContext, Sample
+from pipelines.contract import Panel, PanelContext, Prediction, Sample
 from pipelines.core.images import open_stack
 from pipelines.datasets.records import image_file
 from pipelines.tasks.em_membrane import augment as augmentation
