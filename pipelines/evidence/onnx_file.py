@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipelines.contract import ExportableNetwork
-from pipelines.text import Text
+from pipelines.errors import PipelineError
+from pipelines.text import Text, verbatim
 
 if TYPE_CHECKING:
     import torch
@@ -77,32 +79,40 @@ class OnnxOutcome:
     Attributes:
         check: How it was checked, or None where there is no file.
         text: What came of it, in one sentence.
+        note: What is done before and after the network, or None.
     """
 
     check: OnnxCheck | None
     text: Text
+    note: Text | None = None
 
 
-def export_network(network: ExportableNetwork | None, path: Path) -> OnnxOutcome:
+def export_network(open_network: Callable[[], ExportableNetwork | None], path: Path) -> OnnxOutcome:
     """Write a network and check it; a file that answers otherwise is not left behind.
 
     Args:
-        network: Network with real inputs, or None for a model that is no network.
+        open_network: Returns the network with real inputs, or None for a model that is no network.
         path: `.onnx` file.
     """
-    if network is None:
-        return OnnxOutcome(None, Text("evidence.onnx.none"))
     try:
+        network = open_network()
+        if network is None:
+            return OnnxOutcome(None, Text("evidence.onnx.none"))
         _write(network, path)
         check = _check(network, path)
     except Exception as error:  # noqa: BLE001 - exporters fail in as many ways as there are layers
         logging.getLogger(__name__).warning("no ONNX file: %s", error)
         path.unlink(missing_ok=True)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        return OnnxOutcome(None, Text("evidence.onnx.failed", reason=reason))
+        return OnnxOutcome(None, Text("evidence.onnx.failed", reason=_reason(error)))
     if not check.is_passed:
         path.unlink(missing_ok=True)
-    return OnnxOutcome(check, check.text)
+    return OnnxOutcome(check, check.text, network.note)
+
+
+def _reason(error: Exception) -> Text:
+    if isinstance(error, PipelineError):
+        return error.text
+    return verbatim((str(error).strip().splitlines() or [type(error).__name__])[0][:160])
 
 
 def _write(network: ExportableNetwork, path: Path) -> None:

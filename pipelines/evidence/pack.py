@@ -37,7 +37,7 @@ from typing import Any, Final
 from pipelines.core.checkpoints import WEIGHTS, find_checkpoint
 from pipelines.core.files import disk_errors, write_bytes, write_json
 from pipelines.core.provenance import code_version
-from pipelines.errors import CheckpointError, JobError, PipelineError
+from pipelines.errors import CheckpointError, JobError
 from pipelines.evidence.card import to_card
 from pipelines.evidence.document import Document, lay_out, pictures
 from pipelines.evidence.facts import RunFacts, gather
@@ -239,16 +239,15 @@ def _write_onnx(facts: RunFacts, folder: Path) -> OnnxOutcome:
     """Export the network; a failure is told in the pack and does not prevent it."""
     if facts.card is None or facts.run.checkpoint is None or not len(facts.samples):
         return OnnxOutcome(None, Text("evidence.onnx.nothing_to_check"))
+    checkpoint = facts.run.checkpoint
     samples = [facts.samples[i] for i in range(min(_NUM_CHECKED, len(facts.samples)))]
-    try:
-        network = facts.task.network_for_export(facts.run.checkpoint, samples)
-    except PipelineError as error:
-        return OnnxOutcome(None, Text("evidence.onnx.failed", reason=error.text))
-    outcome = export_network(network, folder / "model.onnx")
+    outcome = export_network(
+        lambda: facts.task.network_for_export(checkpoint, samples), folder / "model.onnx"
+    )
     found: dict[str, Any] = {"is_made": (folder / "model.onnx").is_file()}
     found["words"] = {language: render(outcome.text, language) for language in LANGUAGES}
-    if network is not None:
-        found["note"] = {language: render(network.note, language) for language in LANGUAGES}
+    if outcome.note is not None:
+        found["note"] = {language: render(outcome.note, language) for language in LANGUAGES}
     if outcome.check is not None:
         found |= outcome.check.to_json()
     write_json(folder / "onnx.json", found)

@@ -8,6 +8,7 @@ import pytest
 from pipelines import actions, config, datasets, registry
 from pipelines.contract import ExportableNetwork
 from pipelines.core.checkpoints import load_card
+from pipelines.errors import CheckpointMismatchError
 from pipelines.evidence import onnx_file
 from pipelines.evidence.onnx_file import export_network
 from pipelines.evidence.pack import write_pack
@@ -33,7 +34,7 @@ def test_an_exported_network_answers_as_torch_does_at_any_size(tmp_path: Path) -
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU())
     path = tmp_path / "model.onnx"
-    outcome = export_network(network(module), path)
+    outcome = export_network(lambda: network(module), path)
 
     assert outcome.check is not None
     assert outcome.check.is_passed
@@ -52,7 +53,7 @@ def test_a_file_that_answers_otherwise_is_not_left_behind(
     path = tmp_path / "model.onnx"
     monkeypatch.setattr(onnx_file, "_write", lambda network, path: path.write_bytes(b"onnx"))
     monkeypatch.setattr(onnx_file, "_onnx_answers", lambda path, inputs: inputs + 0.01)
-    outcome = export_network(network(torch.nn.Identity()), path)
+    outcome = export_network(lambda: network(torch.nn.Identity()), path)
 
     assert outcome.check is not None
     assert not outcome.check.is_passed
@@ -68,14 +69,22 @@ def test_a_network_that_cannot_be_exported_is_said_in_one_sentence(
         raise RuntimeError("operator foo is unknown\nand much more")
 
     monkeypatch.setattr(onnx_file, "_write", fail)
-    outcome = export_network(network(torch.nn.Identity()), tmp_path / "model.onnx")
+    outcome = export_network(lambda: network(torch.nn.Identity()), tmp_path / "model.onnx")
     assert outcome.check is None
     assert "operator foo is unknown" in render(outcome.text, "fr")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_weights_that_do_not_fit_their_network_are_said_as_well(tmp_path: Path) -> None:
+    def open_network() -> ExportableNetwork:
+        raise CheckpointMismatchError(verbatim("the weights are of another network"))
+
+    outcome = export_network(open_network, tmp_path / "model.onnx")
+    assert "the weights are of another network" in render(outcome.text, "en")
+
+
 def test_a_model_that_is_no_network_is_said_in_one_sentence(tmp_path: Path) -> None:
-    outcome = export_network(None, tmp_path / "model.onnx")
+    outcome = export_network(lambda: None, tmp_path / "model.onnx")
     assert outcome.check is None
     assert "no network" in render(outcome.text, "en")
 

@@ -31,16 +31,17 @@ def section_pane(
     geometry: Geometry = sample.meta["geometry"]
     truth = sample.truth.picks if sample.truth is not None else None
     particles = sample.truth.particles if sample.truth is not None else particles_in(prediction)
-    index = _busiest_section(truth, geometry)
+    index = busiest_section(truth, geometry)
     picks = picks_at(candidates_of(prediction), point.thresholds)
     layers = (
         PixelLayer(section_of(sample, _THICKNESS)(0, index), window=_WINDOW),
-        _points(Marks.compare(picks, truth, particles), geometry, index),
+        points_of(Marks.compare(picks, truth, particles), geometry, index),
     )
     return Pane(name, layers)
 
 
-def _busiest_section(truth: Picks | None, geometry: Geometry) -> int:
+def busiest_section(truth: Picks | None, geometry: Geometry) -> int:
+    """Return the index along z of the slab with most picks, the middle one without any."""
     middle = geometry.shape[0] // 2
     if truth is None or not len(truth):
         return middle
@@ -49,7 +50,7 @@ def _busiest_section(truth: Picks | None, geometry: Geometry) -> int:
     return int(np.argmax(np.convolve(counts, np.ones(2 * _THICKNESS + 1), "same")))
 
 
-def _points(marks: Marks, geometry: Geometry, index: int) -> PointLayer:
+def points_of(marks: Marks, geometry: Geometry, index: int) -> PointLayer:
     """Keep the marks whose sphere meets the section, as circles of that cut."""
     centres = geometry.to_vox(marks.positions)
     radii = marks.radii / geometry.spacing_angstrom

@@ -21,25 +21,19 @@ from pipelines.contract import (
     Sample,
 )
 from pipelines.tasks.cryoet_picking import metrics
+from pipelines.tasks.cryoet_picking.compared import busiest_section, points_of, section_pane
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.data import Geometry
-from pipelines.tasks.cryoet_picking.display import cut_slice, display_bytes
+from pipelines.tasks.cryoet_picking.display import section_of
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle
-from pipelines.tasks.cryoet_picking.picks import Floats, Picks
-from pipelines.tasks.cryoet_picking.predictions import (
-    candidates_of,
-    particles_in,
-    picks_at,
-    thresholds_of,
-)
+from pipelines.tasks.cryoet_picking.predictions import thresholds_of
 from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table
+from pipelines.tasks.cryoet_picking.slices import Marks
 from pipelines.text import Text, verbatim
 from pipelines.views import (
     ImageView,
     Pane,
     PixelLayer,
-    PointLayer,
-    PointStyle,
     TableView,
     View,
 )
@@ -48,9 +42,7 @@ _THICKNESS: Final = 5  # slices averaged: a single one of a noisy tomogram shows
 _WINDOW: Final = (16.0, 240.0)
 _NUM_CURVES: Final = 2
 _EXPORTED_VOX: Final = 64
-_NUM_COLOURS: Final = 8
 _NO_NETWORKS: Final = ("templates", "blobs")
-_STYLES: Final[dict[str, PointStyle]] = {"false_positive": "dashed", "missed": "cross"}
 
 
 def model_facts() -> ModelFacts:
@@ -67,7 +59,7 @@ def model_facts() -> ModelFacts:
 
 
 def network_for_export(checkpoint: Path, samples: Sequence[Sample]) -> ExportableNetwork | None:
-    """Return the network with the middle of each tomogram; None for the baselines."""
+    """Return the networks as one, with the middle of each tomogram; None for the baselines."""
     from pipelines.core.checkpoints import load_card
     from pipelines.tasks.cryoet_picking.model import load_mean
     from pipelines.tasks.cryoet_picking.volumes import normalised
@@ -126,7 +118,7 @@ def _data(context: ReportContext) -> Iterator[Text | View]:
     )
     yield _counts_table(samples)
     labelled = [s for s in samples if s.truth is not None and len(s.truth.picks)]
-    if labelled:
+    if labelled and labelled[0].meta.get("has_volume", True):
         yield _truth_view(labelled[0])
 
 
@@ -196,7 +188,7 @@ def _results(context: ReportContext) -> Iterator[Text | View]:
         yield from curve_views(rows, point, kind)
     scored = [s for s in context.samples if s.truth is not None and len(s.truth.picks)]
     if scored and scored[0].item_id in context.predictions:
-        yield _errors_view(scored[0], context, point)
+        yield from _error_views(scored[0], context, point)
 
 
 def _hardest(rows: Any, point: OperatingPoint) -> list[str]:
@@ -213,52 +205,26 @@ def _hardest(rows: Any, point: OperatingPoint) -> list[str]:
 
 
 def _truth_view(sample: Sample) -> View:
-    picks, particles = sample.truth.picks, _particles(sample)
-    order = {p.name: k for k, p in enumerate(particles)}
-    meanings = [f"kind_{order[k] % _NUM_COLOURS + 1}" for k in picks.kind_names().tolist()]
-    section = _fullest_section(picks, particles, sample)
-    pane = _pane(sample, section, picks.positions, _radii(picks, particles), meanings)
-    title = Text("cryoet_report.truth_slice", item=sample.item_id, section=section + 1)
-    return _view(sample, title, pane)
-
-
-def _errors_view(sample: Sample, context: ReportContext, point: OperatingPoint) -> View:
-    """Show right, false and missed picks in the section that cuts most of the true ones."""
-    prediction = context.predictions[sample.item_id]
-    particles = particles_in(prediction)
-    picks = picks_at(candidates_of(prediction), dict(point.thresholds))
-    truth = sample.truth.picks
-    is_hit, is_found = metrics.hit_flags(picks, truth, particles)
-    missed = truth.take(~is_found)
-    meanings = ["true_positive" if hit else "false_positive" for hit in is_hit]
-    meanings += ["missed"] * len(missed)
-    positions = np.concatenate([picks.positions, missed.positions])
-    radii = np.concatenate([_radii(picks, particles), _radii(missed, particles)])
-    section = _fullest_section(truth, particles, sample)
-    pane = _pane(sample, section, positions, radii, meanings)
-    title = Text("cryoet_report.error_slice", item=sample.item_id, section=section + 1)
-    return _view(sample, title, pane)
-
-
-def _pane(
-    sample: Sample, section: int, positions: Floats, radii: Floats, meanings: Sequence[str]
-) -> Pane:
-    """Cut the tomogram along z, with the circles in which the section meets the spheres."""
+    """Show true picks, a colour a kind, in the section that cuts most of them."""
     geometry: Geometry = sample.meta["geometry"]
-    pixels = cut_slice(display_bytes(sample), "xy", section, thickness=_THICKNESS)
-    vox = geometry.to_vox(positions) if len(positions) else np.zeros((0, 3))
-    radii_vox = radii / geometry.spacing_angstrom
-    depth = np.abs(vox[:, 0] - section)
-    rows = np.flatnonzero(depth < radii_vox).tolist()
-    circles = PointLayer(
-        vox[rows, 1:],
-        np.sqrt(radii_vox[rows] ** 2 - depth[rows] ** 2),
-        tuple(meanings[r] for r in rows),
-        tuple(_STYLES.get(meanings[r], "circle") for r in rows),
-        Text("cryoet_report.picks"),
+    picks, particles = sample.truth.picks, _particles(sample)
+    section = busiest_section(picks, geometry)
+    layers = (
+        PixelLayer(section_of(sample, _THICKNESS)(0, section), window=_WINDOW),
+        points_of(Marks.of_kinds(picks, particles), geometry, section),
     )
-    return Pane(Text("cryoet_report.section", section=section + 1), (
-        PixelLayer(pixels, window=_WINDOW), circles))  # fmt: skip
+    title = Text("cryoet_report.truth_slice", item=sample.item_id, section=section + 1)
+    return _view(sample, title, Pane(Text("cryoet_report.section", section=section + 1), layers))
+
+
+def _error_views(sample: Sample, context: ReportContext, point: OperatingPoint) -> Iterator[View]:
+    """Show right, false and missed picks in the section that cuts most of the true ones."""
+    section = busiest_section(sample.truth.picks, sample.meta["geometry"])
+    name = Text("cryoet_report.section", section=section + 1)
+    pane = section_pane(sample, context.predictions[sample.item_id], point, name)
+    if pane is not None:
+        title = Text("cryoet_report.error_slice", item=sample.item_id, section=section + 1)
+        yield _view(sample, title, pane)
 
 
 def _view(sample: Sample, title: Text, pane: Pane) -> View:
@@ -267,21 +233,6 @@ def _view(sample: Sample, title: Text, pane: Pane) -> View:
         title, (pane,), pixel_size=geometry.spacing_angstrom, unit="angstrom",
         source=Text("cryoet_report.legend"),
     )  # fmt: skip
-
-
-def _fullest_section(picks: Picks, particles: Sequence[Particle], sample: Sample) -> int:
-    """Return the section that cuts most of the picks."""
-    geometry: Geometry = sample.meta["geometry"]
-    z = geometry.to_vox(picks.positions)[:, 0]
-    radii = _radii(picks, particles) / geometry.spacing_angstrom
-    sections = np.arange(geometry.shape[0])
-    counts = (np.abs(z[None] - sections[:, None]) < radii[None]).sum(1)
-    return int(counts.argmax())
-
-
-def _radii(picks: Picks, particles: Sequence[Particle]) -> Floats:
-    known = {p.name: p.radius_angstrom for p in particles}
-    return np.array([known.get(kind, 50.0) for kind in picks.kind_names().tolist()], np.float64)
 
 
 def _particles(sample: Sample) -> tuple[Particle, ...]:
