@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_task_is_refused_by_name(tmp_path: Path) -> None
             read(tmp_path / "c", task_id="cells")
         english, french = both(caught.value)
         assert "made for the task “em”, not for “cells”" in english
-        assert "créé pour la tâche « em », pas pour « cells »" in french
+        assert "créé pour la tâche « em », pas pour « cells »" in french
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

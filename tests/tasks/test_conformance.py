@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_every_preset_is_a_valid_configuration_with_an_estimate(task_id: str) ->
         chosen = config.parse(task.config_type, preset)
         assert task.estimate_seconds(chosen, "cpu") > 0
     quick = config.parse(task.config_type, task.presets["quick"])
-    assert task.estimate_seconds(quick, "cpu") <= 120, "a quick look takes at most two minutes"
+    assert task.estimate_seconds(quick, "cpu") <= 300, "a quick look takes minutes on a laptop"
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -339,7 +340,9 @@ def assert_said(value: Any, where: str) -> None:
         for language in LANGUAGES:
             words = render(value, language)
             assert words != value.id, f"{where}: {value.id} stands in no catalogue"
-            assert "{" not in words or "}" not in words, f"{where}: {words}"
+            # A place that the picture itself fills in is passed on as its own name.
+            passed_on = {str(given) for given in value.params.values()}
+            assert set(re.findall(r"{[^}]*}", words)) <= passed_on, f"{where}: {words}"
     elif is_dataclass(value):
         for held in vars(value).values():
             assert_said(held, where)
