@@ -1,0 +1,143 @@
+"""The steps that classifications draw themselves, without a browser."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.choices import order_parts
+from pipelines import actions, datasets
+from pipelines import config as configs
+from pipelines.core.checkpoints import load_card
+from pipelines.jobs import store, warm, worker
+from pipelines.jobs.store import NewRun, Run
+from pipelines.registry import get_task
+from pipelines.settings import REPOSITORY, Settings, load_settings
+
+TASK = "own_images"
+PAGE = f"from dashboard.pages.task import show\nshow({TASK!r})"
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def scored(home: Path) -> Run:
+    """Predict the built-in sample by the demonstration model, thirty pictures of it."""
+    settings = Settings(home, (home,), "ada", 10**9)
+    task = get_task(TASK)
+    record = datasets.builtin_sample(task, settings)
+    checkpoint = REPOSITORY / "checkpoints" / TASK / "demo"
+    card = load_card(checkpoint)
+    config = actions.prediction_config(task, card, {"device": "cpu"})
+    new = NewRun(
+        task_id=TASK, action="predict", config=configs.to_json(config), record=record,
+        checkpoint=checkpoint, parent_run=card.run_id,
+        item_ids=tuple(item.item_id for item in record.items[::5]),
+    )  # fmt: skip
+    return worker.work(store.create_run(new, settings).folder)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch, home: Path, scored: Run) -> Iterator[None]:
+    """Answer what the pages ask other processes right here, and let nothing stay cached."""
+
+    def call(_: object, name: str, *arguments: object, **__: object) -> object:
+        module, _, function = name.partition(":")
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+    monkeypatch.setenv("MICROSCOPY_HOME", str(home))
+    monkeypatch.setenv("MICROSCOPY_USER", "ada")
+    monkeypatch.setattr(warm, "prewarm", lambda *_: None)
+    monkeypatch.setattr(warm.WarmProcess, "call", call)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def open_step(step: str, language: str = "en", **address: str) -> AppTest:
+    page = AppTest.from_string(PAGE, default_timeout=TIMEOUT_S)
+    page.query_params["step"] = step
+    page.query_params["lang"] = language
+    for name, value in address.items():
+        page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    assert [e.value for e in page.error] == []
+    return page
+
+
+def first_part(run: Run) -> list[str]:
+    """Return the items of the part that is shown first."""
+    parts = (run.scores() or {})["parts"]
+    return list(parts[order_parts(parts)[0]]["item_ids"])
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(str(m.value) for m in (*page.markdown, *page.caption, *page.info))
+
+
+def counts(page: AppTest) -> list[int]:
+    cells = [page.button(key=f"{TASK}.cell.{r}.{c}").label for r in range(3) for c in range(3)]
+    return [int(label.strip("*")) for label in cells]
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_matrix_holds_every_scored_picture_and_a_cell_opens(scored: Run, language: str) -> None:
+    page = open_step("evaluate", language)
+    assert sum(counts(page)) == len(first_part(scored))
+    page.button(key=f"{TASK}.cell.2.2").click().run()
+    assert not page.exception
+    assert page.query_params["cell"] in ("2-2", ["2-2"])
+
+
+def test_marked_labels_are_left_out_on_wish(scored: Run) -> None:
+    settings = load_settings()
+    task = get_task(TASK)
+    folder = settings.data / "corrections" / scored.request.dataset_id
+    marks = task.label_marks(folder / "labels.ada.json", "ada")
+    marks.toggle(first_part(scored)[0])
+    try:
+        page = open_step("evaluate")
+        total = sum(counts(page))
+        page.toggle(key=f"{TASK}.leave_out").set_value(True).run()
+        assert not page.exception
+        assert sum(counts(page)) == total - 1
+        page.button(key=f"{TASK}.marks.undo").click().run()
+        assert task.label_marks(marks.path, "ada").wrong == ()
+        assert sum(counts(page)) == total
+    finally:
+        marks.path.unlink()
+
+
+def test_calibration_is_shown_on_wish() -> None:
+    page = open_step("evaluate")
+    page.segmented_control(key=f"{TASK}.curves_shown").set_value("calibration").run()
+    assert not page.exception
+    assert "Confidence against reality" in words(page)
+
+
+@pytest.mark.parametrize("colour", ["label", "decided", "group", "cluster", "loss"])
+def test_the_map_can_be_coloured_by_everything(colour: str) -> None:
+    page = open_step("explore")
+    page.selectbox(key=f"{TASK}.map.colour_by").set_value(colour).run()
+    assert not page.exception
+    assert "30 pictures by the model" in words(page)
+
+
+def test_the_wall_of_results_shows_every_class(scored: Run) -> None:
+    page = open_step("predict")
+    assert f"What run {scored.short_id} says of 30 pictures" in words(page)
+    page.segmented_control(key=f"{TASK}.predict.part").set_value("dropped").run()
+    assert not page.exception
+    assert "What does the model say of your picture?" in words(page)
