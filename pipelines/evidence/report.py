@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines import actions, datasets
 from pipelines import config as configs
-from pipelines.contract import MetricInfo, OperatingPoint, ReportSection, Task
+from pipelines.contract import Array, MetricInfo, OperatingPoint, ReportSection, Task
 from pipelines.errors import PipelineError
 from pipelines.evidence.calls import Call, Source, prediction_call, training_call
 from pipelines.evidence.document import Block, Code, Document, Part
@@ -33,6 +33,7 @@ Chapter = Literal["data", "method", "results", "limits"]
 _FEW_ITEMS: Final = 14
 _MOST_ROWS_FOR_CURVES: Final = 200_000
 _MOST_ABLATIONS: Final = 12
+_FLAT: Final = 1e-9
 _LOSSES: Final = ("loss", "validation_loss")
 
 
@@ -284,7 +285,7 @@ def _threshold_curve(facts: RunFacts) -> Iterator[View]:
             facts.task.reduce(own, OperatingPoint({name: float(v)}))[main.name] for v in values
         ]
         curves.append(Curve(Text(f"jobs.part.{part}"), values, np.array(scores)))
-    if all(np.ptp(curve.y[np.isfinite(curve.y)]) < 1e-9 for curve in curves if len(curve.y)):
+    if all(_is_flat(curve.y) for curve in curves):
         return
     yield CurveView(
         Text("evidence.threshold_curve", metric=main.label),
@@ -293,6 +294,12 @@ def _threshold_curve(facts: RunFacts) -> Iterator[View]:
         curves=tuple(curves),
         mark_x=point.threshold,
     )
+
+
+def _is_flat(values: Array) -> bool:
+    """Tell whether a figure says nothing over its axis: the same everywhere, or not defined."""
+    defined = values[np.isfinite(values)]
+    return not len(defined) or float(np.ptp(defined)) < _FLAT
 
 
 def _per_item(facts: RunFacts) -> Iterator[View]:

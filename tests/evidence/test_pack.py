@@ -161,3 +161,14 @@ def test_what_is_gone_is_noted_and_the_rest_is_packed(
 def test_a_foreign_or_later_pack_is_one_sentence(content: bytes, words: str) -> None:
     with pytest.raises(JobError, match=words):
         read_manifest(content, "pack.zip")
+
+
+def test_a_figure_that_is_not_defined_is_left_out_of_the_report(
+    finished: Run, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threshold curve of a part with one class alone: it stopped the report once."""
+    from tests.jobs.fake_task import FakeTask
+
+    monkeypatch.setattr(FakeTask, "reduce", lambda *_: {"accuracy": float("nan")})
+    pack = write_pack(finished, tmp_path / "pack", settings)
+    assert "depends on the threshold" not in (pack.folder / "report.en.html").read_text()
