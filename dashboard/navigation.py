@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from dashboard.pages import checkpoints, compare, glossary, home, lessons, runs, task
 from dashboard.words import LANGUAGE_NAMES, choose_language, language, say, tr
 from pipelines.contract import Task
 from pipelines.registry import load_tasks
@@ -19,16 +19,16 @@ def pages() -> dict[str, list[Any]]:  # st.Page has no public type
     """Build the navigation: home, one entry a task, models, learning."""
     tasks, _ = load_tasks()
     return {
-        "": [_page(home.show, "pages.home", ":material/home:", "home", default=True)],
+        "": [_page("home", "pages.home", ":material/home:", "home", default=True)],
         tr("pages.section_tasks"): [_task_page(t) for t in tasks],
         tr("pages.section_models"): [
-            _page(runs.show, "pages.runs", ":material/list_alt:", "runs"),
-            _page(compare.show, "compare_page.title", ":material/balance:", "compare"),
-            _page(checkpoints.show, "pages.checkpoints", ":material/deployed_code:", "checkpoints"),
+            _page("runs", "pages.runs", ":material/list_alt:", "runs"),
+            _page("compare", "compare_page.title", ":material/balance:", "compare"),
+            _page("checkpoints", "pages.checkpoints", ":material/deployed_code:", "checkpoints"),
         ],
         tr("pages.section_learn"): [
-            _page(lessons.show, "lessons.title", ":material/school:", "lessons"),
-            _page(glossary.show, "pages.glossary", ":material/menu_book:", "glossary"),
+            _page("lessons", "lessons.title", ":material/school:", "lessons"),
+            _page("glossary", "pages.glossary", ":material/menu_book:", "glossary"),
         ],
     }
 
@@ -62,12 +62,18 @@ def open_task(served: Task, address: Mapping[str, str]) -> None:
 
 
 def _task_page(served: Task) -> Any:  # st.Page has no public type
-    draw = partial(task.show, served.id)
+    draw = partial(_show, "task", served.id)
     icon = f":material/{served.icon}:"
     return st.Page(draw, title=say(served.title), icon=icon, url_path=served.id)
 
 
 def _page(
-    draw: Callable[[], None], title_id: str, icon: str, path: str, *, default: bool = False
+    module: str, title_id: str, icon: str, path: str, *, default: bool = False
 ) -> Any:  # st.Page has no public type
+    draw = partial(_show, module)
     return st.Page(draw, title=tr(title_id), icon=icon, url_path=path, default=default)
+
+
+def _show(module: str, *arguments: str) -> None:
+    """Draw a page; its module is loaded now, so that no page waits for what another one needs."""
+    importlib.import_module(f"dashboard.pages.{module}").show(*arguments)

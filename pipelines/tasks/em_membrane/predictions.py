@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
 from pipelines.contract import Prediction
 from pipelines.core.files import write_bytes, write_json
@@ -37,6 +36,8 @@ def write(predictions: Iterable[Prediction], folder: Path) -> Iterator[Predictio
         predictions: With "probability" `(H, W)` float32 in [0, 1] and "mask" `(H, W)` bool.
         folder: Existing folder; files of an earlier prediction are replaced.
     """
+    import tifffile
+
     for kind in PNG_KINDS:
         (folder / PNG / kind).mkdir(parents=True, exist_ok=True)
     index: list[dict[str, str]] = []
