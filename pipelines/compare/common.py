@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from pipelines.compare.entries import HONEST, Entry
+from pipelines.compare.entries import Entry
 from pipelines.compare.figures import ScoredItems
-from pipelines.contract import Array, ItemStatistics, Task
+from pipelines.contract import Array, ItemStatistics
 from pipelines.core import intervals
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
@@ -53,7 +53,7 @@ class Common:
     key: str
 
 
-def find_common(task: Task, entries: Sequence[Entry]) -> Common:
+def find_common(entries: Sequence[Entry]) -> Common:
     """Restrict entries to the items that all of them were honestly scored on.
 
     Test items count; where the entries share none, items that were held out for validation do.
@@ -62,21 +62,22 @@ def find_common(task: Task, entries: Sequence[Entry]) -> Common:
     Raises:
         DataFormatError: They share no such item.
     """
-    shared = shared_items([entry.items_of(HONEST) for entry in entries])
+    shared = shared_items([entry.honest for entry in entries])
     is_held_out_only = not shared
     shared = shared or shared_items([entry.held_out for entry in entries])
-    relabelled = _relabelled(task, entries, shared)
+    relabelled = _relabelled(entries, shared)
     kept = [item for item in shared if item not in relabelled]
     if not kept:
         raise DataFormatError(_no_common(entries, len(relabelled)))
-    rows = tuple(align_rows(entry.rows, kept) for entry in entries)
+    rows = tuple(align_rows(entry, kept) for entry in entries)
+    key = hashlib.sha256("\n".join(kept).encode()).hexdigest()
     return Common(
-        items=_scored_items(rows[0], kept),
+        items=_scored_items((entries[0].entry_id, entries[0].stamp, key), rows[0], kept),
         rows=rows,
         inequalities=_inequalities(entries, kept, len(relabelled), len(shared)),
         num_relabelled=len(relabelled),
         is_held_out_only=is_held_out_only,
-        key=hashlib.sha256("\n".join(kept).encode()).hexdigest(),
+        key=key,
     )
 
 
@@ -90,37 +91,44 @@ def shared_items(lists: Sequence[Sequence[str]]) -> list[str]:
     return list(first)
 
 
-def _relabelled(task: Task, entries: Sequence[Entry], shared: Sequence[str]) -> set[str]:
+def _relabelled(entries: Sequence[Entry], shared: Sequence[str]) -> set[str]:
     """Find shared items whose truth is not the same for all entries."""
-    truths = [task.truths(entry.rows) for entry in entries]
-    first = truths[0]
-    if first is None:
-        return set()
+    first = entries[0].truths
     found: set[str] = set()
-    for other in truths[1:]:
-        if other is not None and other != first:
-            found |= {item for item in shared if first[item] != other[item]}
+    for entry in entries[1:]:
+        other = entry.truths
+        if first is None or other is None or entry.truths_key == entries[0].truths_key:
+            continue
+        found |= {item for item in shared if first[item] != other[item]}
     return found
 
 
-def align_rows(rows: ItemStatistics, wanted: Sequence[str]) -> ItemStatistics:
-    """Bring rows into the order of the wanted items and leave the others out."""
-    names = rows.columns["item_id"].tolist()
-    if names == list(wanted):
-        return rows
+def align_rows(entry: Entry, wanted: Sequence[str]) -> ItemStatistics:
+    """Bring the rows of a model into the order of the wanted items and leave the others out."""
+    names = entry.row_items
+    if names == wanted:
+        return entry.rows
     places = {item: place for place, item in enumerate(wanted)}
     place = np.fromiter((places.get(name, -1) for name in names), np.intp, len(names))
     order = np.argsort(place, kind="stable")
-    return rows.take(order[np.searchsorted(place[order], 0) :])
+    return entry.rows.take(order[np.searchsorted(place[order], 0) :])
 
 
-def _scored_items(rows: ItemStatistics, names: Sequence[str]) -> ScoredItems:
+def _scored_items(key: tuple[str, ...], rows: ItemStatistics, names: list[str]) -> ScoredItems:
     """Take the groups of the first entry: all entries are resampled by the same units."""
-    codes = intervals.number(rows.columns["item_id"])
-    groups: Array = np.empty(len(names), rows.columns["group"].dtype)
-    groups[codes] = rows.columns["group"]
-    units = intervals.choose_units(groups, np.arange(len(names)))
-    return ScoredItems(tuple(names), units, len(set(groups.tolist())))
+    if key not in _scored:
+        if len(_scored) >= _MOST_KEPT:
+            _scored.pop(next(iter(_scored)))
+        codes = intervals.number(rows.columns["item_id"])
+        groups: Array = np.empty(len(names), rows.columns["group"].dtype)
+        groups[codes] = rows.columns["group"]
+        units = intervals.choose_units(groups, np.arange(len(names)))
+        _scored[key] = ScoredItems(tuple(names), units, len(set(groups.tolist())))
+    return _scored[key]
+
+
+_scored: dict[tuple[str, ...], ScoredItems] = {}
+_MOST_KEPT: Final = 8
 
 
 def _no_common(entries: Sequence[Entry], num_relabelled: int) -> Text:
@@ -174,9 +182,8 @@ def _data_words(entry: Entry) -> Text:
 
 
 def _parts_words(entry: Entry, kept: Sequence[str]) -> Text:
-    parts: Mapping[str, str] = entry.part_of
-    names = sorted({parts[item] for item in kept})
-    return Text("compare.list", words=[Text(f"jobs.part.{name}") for name in names])
+    names = entry.parts if len(entry.parts) == 1 else {entry.part_of[item] for item in kept}
+    return Text("compare.list", words=[Text(f"jobs.part.{name}") for name in sorted(names)])
 
 
 def _split_words(entry: Entry) -> Text:

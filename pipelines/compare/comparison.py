@@ -153,7 +153,7 @@ def compare(entries: Sequence[Entry], metrics: Sequence[str] | None = None) -> C
         DataFormatError: They share no item.
     """
     task = registry.get_task(check_entries(entries))
-    common = find_common(task, entries)
+    common = find_common(entries)
     measured = [
         _measure_cached(task.id, entry, rows, common)
         for entry, rows in zip(entries, common.rows, strict=True)

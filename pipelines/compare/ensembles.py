@@ -85,7 +85,7 @@ def _point(
 
 def _average(task: Task, members: Sequence[Entry], shared: Sequence[str]) -> ItemStatistics:
     """Average from rows where they hold the predictions, else from the predictions on disk."""
-    aligned = [align_rows(member.rows, shared) for member in members]
+    aligned = [align_rows(member, shared) for member in members]
     averaged = task.average_rows(aligned)
     if averaged is not None:
         return averaged
@@ -137,7 +137,7 @@ def choose_greedily(entries: Sequence[Entry], most: int = 5) -> list[Step]:
     shared = shared_items([entry.items_of(("validation", "out_of_fold")) for entry in entries])
     if not shared:
         raise DataFormatError(Text("compare.no_validation"))
-    rows = {entry.entry_id: align_rows(entry.rows, shared) for entry in entries}
+    rows = {entry.entry_id: align_rows(entry, shared) for entry in entries}
     by_id = {entry.entry_id: entry for entry in entries}
     steps: list[Step] = []
     while len(steps) < min(most, len(entries)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,10 +88,37 @@ class Entry:
         """List the items of some parts in the order of the rows."""
         return [item for item, part in self.part_of.items() if part in parts]
 
-    @property
+    # what comparing asks again and again; of 50,000 items each takes some hundredths of a second
+
+    @functools.cached_property
+    def honest(self) -> list[str]:
+        """List the items of `HONEST` parts."""
+        return self.items_of(HONEST)
+
+    @functools.cached_property
     def held_out(self) -> list[str]:
         """List the items that the weights were not fitted to."""
         return self.items_of(_HELD_OUT)
+
+    @functools.cached_property
+    def parts(self) -> frozenset[str]:
+        """Return the parts that its items are of."""
+        return frozenset(self.part_of.values())
+
+    @functools.cached_property
+    def row_items(self) -> list[str]:
+        """List the item of each row."""
+        return [str(name) for name in self.rows.columns["item_id"].tolist()]
+
+    @functools.cached_property
+    def truths(self) -> Mapping[str, tuple[float, ...]] | None:
+        """Return the numbers of each item that follow from its truth alone."""
+        return registry.get_task(self.task_id).truths(self.rows)
+
+    @functools.cached_property
+    def truths_key(self) -> int:
+        """Return a number that two entries share where their truths do."""
+        return hash(tuple(self.truths.items())) if self.truths is not None else 0
 
 
 def load_entry(name: str, settings: Settings | None = None) -> Entry:

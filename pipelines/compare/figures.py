@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -59,9 +60,15 @@ class ScoredItems:
 
     def units_of(self, item_ids: NDArray[np.str_]) -> NDArray[np.intp]:
         """Return the unit number of each of some items."""
+        if np.array_equal(item_ids, self._names):
+            return self.units.index
         places = {name: place for place, name in enumerate(self.item_ids)}
         found = np.fromiter((places[i] for i in item_ids.tolist()), np.intp, len(item_ids))
         return self.units.index[found]
+
+    @functools.cached_property
+    def _names(self) -> NDArray[np.str_]:
+        return np.array(self.item_ids)
 
 
 @dataclass(frozen=True)

@@ -205,8 +205,7 @@ class RunState:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunState:
         """Rebuild a state from `to_json`; keys of another version are left out."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        values = {name: value for name, value in data.items() if name in known}
+        values = {name: value for name, value in data.items() if name in _STATE_NAMES}
         values["status"] = Status(data["status"])
         for name in ("stage", "error"):
             values[name] = Text.from_json(data[name]) if data.get(name) else None
@@ -720,10 +719,13 @@ def _read_cached(path: Path, parse: Any) -> Any:  # `parse` is one of two functi
 
 
 def _request_from_json(data: Mapping[str, Any]) -> RunRequest:
-    known = {f.name for f in dataclasses.fields(RunRequest)}
-    values = {name: value for name, value in data.items() if name in known}
+    values = {name: value for name, value in data.items() if name in _REQUEST_NAMES}
     values["item_ids"] = tuple(data.get("item_ids", ()))
     return RunRequest(**values)
+
+
+_REQUEST_NAMES: Final = frozenset(f.name for f in dataclasses.fields(RunRequest))
+_STATE_NAMES: Final = frozenset(f.name for f in dataclasses.fields(RunState))
 
 
 def _read_json(path: Path) -> Any:

@@ -78,10 +78,11 @@ def add_run(
     """Write a finished run with these rows; `part` is that of all items, or of each."""
     names = rows.item_ids()
     part_of = dict.fromkeys(names, part) if isinstance(part, str) else part
-    parts: dict[str, tuple[str, ...]] = {}
+    parts: dict[Any, list[str]] = {}
     for name in names:
-        parts[part_of[name]] = (*parts.get(part_of[name], ()), name)
-    split = SplitManifest(f"split-{content}", "d", "groups", 0, parts)  # type: ignore[arg-type]
+        parts.setdefault(part_of[name], []).append(name)
+    held = {part: tuple(items) for part, items in parts.items()}
+    split = SplitManifest(f"split-{content}", "d", "groups", 0, held)
     new = NewRun(task_id, "train", config, record(names, content), split, title=title)
     folder = settings.runs / f"20260101-000000-{next(_numbers):04x}"
     run = store.create_run(new, settings, folder=folder)
