@@ -79,6 +79,7 @@ def commands() -> tuple[Command, ...]:
     return (
         Command("list", Text("cli.list"), (JSON,), _list),
         Command("describe", Text("cli.describe"), (_TASK, JSON), _describe),
+        Command("inspect", Text("cli.inspect"), _INSPECT_ARGUMENTS, _inspect),
         Command("train", Text("cli.train"), _TRAIN_ARGUMENTS, _train),
         Command("predict", Text("cli.predict"), _PREDICT_ARGUMENTS, _predict),
         Command("evaluate", Text("cli.evaluate"), _EVALUATE_ARGUMENTS, _evaluate),
@@ -103,6 +104,12 @@ _TRAIN_ARGUMENTS = (
     *_SETTINGS,
     *study_commands.TRAIN_ARGUMENTS,
     Argument("--title", Text("cli.arg.title"), "WORDS"),
+    JSON,
+)
+_INSPECT_ARGUMENTS = (
+    _TASK,
+    Argument("--data", Text("cli.arg.data"), "PATH|sample", is_required=True),
+    _SETTINGS[1],
     JSON,
 )
 _PREDICT_ARGUMENTS = (
@@ -144,6 +151,38 @@ def _list(values: Values, terminal: Terminal) -> int:
         }
     )
     return OK
+
+
+def _inspect(values: Values, terminal: Terminal) -> int:
+    """Report what stands at a path as the page does, without making it a data set."""
+    from pipelines import datasets
+
+    task = registry.get_task(values["task"])
+    options = _Options.of(task, values)
+    source = Path(values["data"]).expanduser()
+    if values["data"] == "sample" and not source.exists():
+        record = datasets.builtin_sample(task, load_settings())
+        source = record.root
+    if not source.exists():
+        raise DatasetNotFoundError(Text("jobs.no_such_path", path=values["data"]))
+    found = task.inspect(source.resolve(), options.data)
+    shown = [(n, v if isinstance(v, Text) else verbatim(str(v))) for n, v in found.facts]
+    terminal.table(shown)
+    for problem in found.problems:
+        terminal.say(problem.text)
+    terminal.result(
+        {
+            "is_usable": found.is_usable,
+            "items": len(found.items),
+            "facts": {_words(n, terminal): _words(v, terminal) for n, v in shown},
+            "problems": [
+                {"severity": p.severity, "file": p.path, "text": _words(p.text, terminal)}
+                for p in found.problems
+            ],
+            "options": dict(found.options),
+        }
+    )
+    return OK if found.is_usable else MISTAKE
 
 
 def _describe(values: Values, terminal: Terminal) -> int:

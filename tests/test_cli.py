@@ -318,3 +318,21 @@ def test_output_cut_off_by_its_reader_is_no_error() -> None:
     )  # fmt: skip
     os.close(writer)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_inspect_reports_what_stands_at_a_path(call: Call, values: Path) -> None:
+    code, out, _ = call("inspect", "fake", "--data", values, "--json")
+    found = json.loads(out)
+
+    assert code == 0
+    assert found["is_usable"]
+    assert found["items"] > 0
+    assert found["problems"] == []
+
+
+def test_inspect_names_a_path_that_leads_nowhere(call: Call, tmp_path: Path) -> None:
+    code, _, err = call("inspect", "fake", "--data", tmp_path / "gone")
+
+    assert code == 2
+    assert "gone" in err
+    assert len(err.strip().splitlines()) == 1
