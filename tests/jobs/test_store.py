@@ -50,6 +50,14 @@ def test_a_run_folder_says_everything_that_was_asked_for(
     assert split.parts["validation"] == ("i4", "i5")
 
 
+def test_runs_of_one_second_are_listed_newest_first(
+    new_run: NewRunFixture, settings: Settings
+) -> None:
+    made = [new_run().run_id for _ in range(5)]
+
+    assert [run.run_id for run in store.list_runs(settings)] == made[::-1]
+
+
 def test_creating_a_run_in_a_used_folder_is_refused_and_changes_nothing(
     new_run: NewRunFixture, settings: Settings
 ) -> None:
