@@ -166,3 +166,16 @@ def test_predictions_of_a_folder_name_each_file_with_class_confidence_and_shares
         odds = {n: float(row[n]) for n in shares}
         assert sum(odds.values()) == pytest.approx(1, abs=1e-5)
         assert odds[f"p_{row['class']}"] == max(odds.values()) == float(row["confidence"])
+
+
+def test_a_submission_is_checked_against_the_sample(run, tmp_path):
+    sample, mine = tmp_path / "sample_submission.csv", tmp_path / "submission.csv"
+    sample.write_text("id,label\na,0\nb,0\n")
+    words = ("check", "histo_patches", "--submission", mine, "--sample", sample)
+    mine.write_text("id,label\na,0.25\nb,0.5\n")
+    assert cli.main([str(w) for w in words]) == 0
+    for wrong in ("b,0.5\na,0.25", "a,0.25", "a,0.25\nb,1.5"):
+        mine.write_text(f"id,label\n{wrong}\n")
+        status, said = run(*words)
+        assert status == 2
+        assert "submission.csv" in said

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.choices import Choices, list_models, model_name, model_of_run
 from dashboard.custom.classification.desk import Desk, draw_why, make_tiles
 from dashboard.tiles import draw_tiles
-from dashboard.words import number, tr
+from dashboard.words import number, say, tr
 from pipelines.contract import Prediction, Task
 from pipelines.jobs.store import Run, Status, list_runs
 from pipelines.settings import load_settings
@@ -23,7 +23,21 @@ def draw_results(task: Task, choices: Choices) -> None:
     """Draw the newest finished prediction of these data by this model, if there is one."""
     run = _newest(task, choices)
     if run is not None:
-        _draw_wall(Desk(task, choices, run))
+        desk = Desk(task, choices, run)
+        _draw_check(desk)
+        _draw_wall(desk)
+
+
+def _draw_check(desk: Desk) -> None:
+    """Say whether the submission of a challenge fits its sample, where the task knows one."""
+    check = getattr(desk.task, "check_submission", None)
+    problems = check(desk.record, desk.run.prediction_folder) if check is not None else None
+    if problems is None:
+        return
+    if not problems:
+        st.success(tr("classes_page.submission_fits"), icon=":material/task_alt:")
+    for problem in problems:
+        st.warning(say(problem), icon=":material/rule:")
 
 
 def _newest(task: Task, choices: Choices) -> Run | None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from pipelines.commands import JSON, Argument, Command, Terminal, Values
 from pipelines.contract import DatasetRecord, Prediction, Sample
 from pipelines.core.classification import files
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import Source, stem_of
 from pipelines.core.classification.labels import Labels, Options
 from pipelines.core.classification.task import ImageClassification
-from pipelines.errors import DataFormatError
+from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.tasks.histo_patches import data, fake
+from pipelines.text import Text
+
+_CHECK = (
+    Argument("--submission", Text("histo.cli.submission"), "CSV", is_required=True),
+    Argument("--sample", Text("histo.cli.sample"), "CSV|ZIP|DIR", is_required=True),
+    JSON,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,38 @@ class HistoPatches(ImageClassification):
             wanted = data.sample_ids(self.index_of(record).source)
             order = wanted if wanted and all(i in odds for i in wanted) else list(odds)
             files.write_submission(folder / files.SUBMISSION, odds, order)
+
+    def check_submission(self, record: DatasetRecord, folder: Path) -> list[Text] | None:
+        """Say what is wrong with the submission of a prediction; None without one or a sample.
+
+        Args:
+            record: Data with `sample_submission.csv`.
+            folder: Prediction folder.
+        """
+        file = folder / files.SUBMISSION
+        wanted = data.sample_ids(self.index_of(record).source)
+        if not wanted or not file.is_file():
+            return None
+        return files.check_submission(file.read_text(encoding="utf-8"), wanted, file.name)
+
+    def commands(self) -> Sequence[Command]:
+        """Add `check` to what every classification has."""
+        check = Command("check", Text("histo.cli.check"), _CHECK, self._check)
+        return (*super().commands(), check)
+
+    def _check(self, values: Values, terminal: Terminal) -> int:
+        """Compare a submission with the sample; the first thing that is wrong is the error."""
+        mine, sample = (Path(values[name]).expanduser() for name in ("submission", "sample"))
+        for path in (mine, sample):
+            if not path.exists():
+                raise DatasetNotFoundError(Text("jobs.no_such_path", path=str(path)))
+        wanted = data.ids_of_sample(sample, self)
+        text = mine.read_text(encoding="utf-8-sig", errors="replace")
+        for problem in files.check_submission(text, wanted, mine.name):
+            raise DataFormatError(problem)
+        terminal.say(Text("histo.submission_fits", file=mine.name, n=len(wanted)))
+        terminal.result({"submission": str(mine), "ids": len(wanted)})
+        return 0
 
     def class_names(self, record: DatasetRecord) -> tuple[str, ...]:
         """The classes are known without labels too."""

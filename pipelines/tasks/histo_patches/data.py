@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
 
 from pipelines.contract import Part, Problem
 from pipelines.core.classification.images import Source, stem_of
@@ -20,7 +20,11 @@ from pipelines.core.classification.labels import (
     parse_table,
     values_by_id,
 )
+from pipelines.errors import DataFormatError
 from pipelines.text import Text
+
+if TYPE_CHECKING:
+    from pipelines.core.classification.task import ImageClassification
 
 CLASSES: Final = ("normal", "tumour")
 _ALLOWED: Final = {"0": 0, "1": 1}
@@ -55,6 +59,22 @@ def sample_ids(source: Source) -> list[str]:
         return []
     table = parse_table(source.read_table(name), name)
     return [row["id"] for row in table.rows] if "id" in table.columns else []
+
+
+def ids_of_sample(path: Path, task: ImageClassification) -> list[str]:
+    """Return the ids that a submission must have, from the sample itself or the data around it.
+
+    Raises:
+        DataFormatError: No `sample_submission.csv` with a column "id" is there.
+    """
+    if path.suffix.lower() == ".csv":
+        table = parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path.name)
+        found = [row["id"] for row in table.rows] if "id" in table.columns else []
+    else:
+        found = sample_ids(task.open(path, {}).source)
+    if not found:
+        raise DataFormatError(Text("histo.no_sample", file=path.name))
+    return found
 
 
 def _label_table(source: Source) -> str | None:
