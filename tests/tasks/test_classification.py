@@ -19,7 +19,10 @@ from pipelines.text import LANGUAGES, Text, render
 from tests.wording import assert_clear
 
 TASKS = ("histo_patches", "blood_cells", "own_images")
-TINY = {"epochs": 2, "image_px": 32, "width": 0.5, "batch_size": 8, "crop_px": 0}
+TINY = {
+    "epochs": 2, "image_px": 32, "width": 0.5, "batch_size": 8, "crop_px": 0,
+    "validation_share": 0.2,
+}  # fmt: skip
 
 
 class Run:

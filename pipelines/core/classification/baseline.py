@@ -9,7 +9,7 @@ subjects count, not pictures; without groups it is a logistic regression.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.core.classification.features import NUM_RELIEF, describe_picture
 from pipelines.core.classification.images import Pixels
+from pipelines.core.classification.splits import NUM_FOLDS, Divisible, fold_ids, joined_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +104,44 @@ def fit_model(
         for view, ridge in zip(views, ridges, strict=True)
     ]  # fmt: skip
     return average_views(found)
+
+
+Fit = Callable[[Array, Array, Array], LinearModel]
+"""From numbers, labels and groups to a model."""
+
+
+def cross_fit(
+    fit: Fit, features: Array, labels: Array, groups: Array, num_classes: int, seed: int
+) -> Array | None:
+    """Predict every picture by a model that was fitted without its group.
+
+    Pictures with the same numbers are copies, and their groups are left out together.
+
+    Args:
+        fit: Fits a model.
+        features: `(N, F)`, the relief last.
+        labels: `(N,)` class indices.
+        groups: `(N,)` names of what belongs together.
+        num_classes: Classes.
+        seed: Seed of the folds.
+
+    Returns:
+        `(N, C)` probabilities, or None where a class has a single group.
+    """
+    names = [str(i) for i in range(len(labels))]
+    number = np.unique(features, axis=0, return_inverse=True)[1].reshape(-1)
+    copies = [np.flatnonzero(number == k).tolist() for k in np.flatnonzero(np.bincount(number) > 1)]
+    joined = np.array(joined_groups(groups.tolist(), names, copies))
+    fewest = min(len(np.unique(joined[labels == label])) for label in np.unique(labels))
+    if fewest < 2:
+        return None
+    pictures = Divisible(tuple(names), labels, tuple(joined.tolist()))
+    odds = np.zeros((len(labels), num_classes))
+    for held_out in fold_ids(pictures, min(NUM_FOLDS, fewest), seed):
+        out = np.isin(np.arange(len(labels)), [int(i) for i in held_out])
+        model = fit(features[~out], labels[~out], groups[~out])
+        odds[out] = model.probabilities(features[out])
+    return odds
 
 
 def _has_subjects(labels: Array, groups: Array) -> bool:

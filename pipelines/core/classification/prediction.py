@@ -253,7 +253,7 @@ class Memory:
     """Find the training pictures that resemble a picture most, in the model's own features."""
 
     def __init__(self, ids: Array, features: Array) -> None:
-        self.ids = ids
+        self.ids, self._features = ids, features
         self._mean = features.mean(0)
         self._spread = features.std(0) + 1e-6
         self._known = self._unit(features)
@@ -266,6 +266,10 @@ class Memory:
             return None
         with np.load(file, allow_pickle=False) as data:
             return cls(data["ids"], data["features"].astype(np.float32))
+
+    def features_by_id(self) -> dict[str, Array]:
+        """Return the features as they were kept, by item id."""
+        return dict(zip(self.ids.tolist(), self._features, strict=True))
 
     def nearest(self, features: Array, count: int = NEAREST) -> Array:
         """Return `(B, count)` item ids, the most similar first (cosine of scaled features)."""

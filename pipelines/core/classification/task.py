@@ -17,8 +17,8 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
-    Lesson,
     ItemSums,
+    Lesson,
     MetricInfo,
     ModelFacts,
     OperatingPoint,
@@ -234,6 +234,24 @@ class ImageClassification(Task):
 
         return predict(self, checkpoint, samples, config, run)
 
+    def cross_fitted_items(self, checkpoint: Path) -> Sequence[str]:
+        """List the pictures that a baseline without a validation part held out once."""
+        from pipelines.core.classification.work import held_out_ids
+
+        return held_out_ids(checkpoint)
+
+    def predict_cross_fitted(
+        self,
+        checkpoint: Path,
+        samples: Sequence[Sample],
+        config: ClassificationConfig,
+        run: RunReporter,
+    ) -> Iterator[Prediction]:
+        """Say of training pictures what models without their group said."""
+        from pipelines.core.classification.work import predict_held_out
+
+        return predict_held_out(self, checkpoint, samples)
+
     def write_predictions(
         self, predictions: Iterable[Prediction], record: DatasetRecord, folder: Path
     ) -> Iterator[Prediction]:
@@ -395,9 +413,7 @@ class ImageClassification(Task):
 
         return jpeg(fit_square(pixels, SIDE_PX))
 
-    def atlas(
-        self, record: DatasetRecord, predictions: Mapping[str, Prediction]
-    ) -> Atlas | None:
+    def atlas(self, record: DatasetRecord, predictions: Mapping[str, Prediction]) -> Atlas | None:
         """Gather what a map of predicted pictures shows; None for too few of them."""
         from pipelines.core.classification.atlas import make_atlas
 

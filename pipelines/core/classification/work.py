@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+HELD_OUT: Final = "held_out.npz"
+"""Probabilities of training pictures by models without their group, beside a checkpoint."""
 _MOST_CALIBRATED: Final = 2000
 """Held-out pictures that a temperature is fitted on: one number needs no more."""
 _PIXELS_PER_SECOND: Final = {"cpu": 1.1e6, "cuda": 60e6, "mps": 12e6}
@@ -102,20 +104,71 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     start, config = time.monotonic(), job.config
     measured = _measure(job.train, run, "classes.stage.measuring")
     groups = np.array([picture.group for picture in job.train.pictures])
-    model = baseline.fit_model(
-        measured, job.train.labels, groups, len(job.classes), strength=config.strength,
-        balanced=config.class_weights,
-    )  # fmt: skip
-    held_out = np.zeros((0, len(job.classes)))
+    labels = job.train.labels
+
+    def fit(numbers: Array, of_class: Array, of_group: Array) -> baseline.LinearModel:
+        return baseline.fit_model(
+            numbers, of_class, of_group, len(job.classes), strength=config.strength,
+            balanced=config.class_weights,
+        )  # fmt: skip
+
+    model, truth = fit(measured, labels, groups), job.validation.labels
+    held_out: Array | None = None
     if len(job.validation):
         measured_held = _measure(job.validation, run, "classes.stage.measuring_held")
         held_out = model.probabilities(measured_held)
-        run.metrics({"step": 1, "auc": multiclass_auc(job.validation.labels, held_out)})
+    else:  # fitting costs nothing beside measuring: every picture is held out once
+        held_out = baseline.cross_fit(fit, measured, labels, groups, len(job.classes), config.seed)
+        truth = labels
+    if held_out is not None:
+        run.metrics({"step": 1, "auc": multiclass_auc(truth, held_out)})
     card = statistics_card(job, seconds=time.monotonic() - start)
     folder = save_checkpoint(run.folder / "checkpoint", model.to_weights(), card)
-    calibrate(folder, job.validation.labels, held_out)
-    remember(folder, [p.item_id for p in job.train.pictures][:5000], measured[:5000])
+    names = [picture.item_id for picture in job.train.pictures]
+    if held_out is not None:
+        calibrate(folder, truth, held_out)
+        if not len(job.validation):
+            _keep_held_out(folder, names, held_out)
+    remember(folder, names[:5000], measured[:5000])
     return folder
+
+
+def _keep_held_out(folder: Path, names: Sequence[str], odds: Array) -> None:
+    """Keep what models without a picture's group say of it, at the checkpoint's temperature."""
+    from pipelines.core.classification.statistics import temper
+
+    temperature = float(load_card(folder).extra.get("temperature", 1.0))
+    np.savez_compressed(
+        folder / HELD_OUT, ids=np.asarray(names, np.str_), odds=temper(odds, temperature)
+    )
+
+
+def held_out_ids(checkpoint: Path) -> tuple[str, ...]:
+    """List the training pictures that were predicted by models without their group."""
+    file = find_checkpoint(checkpoint) / HELD_OUT
+    if not file.is_file():
+        return ()
+    with np.load(file, allow_pickle=False) as kept:
+        return tuple(kept["ids"].tolist())
+
+
+def predict_held_out(
+    task: ImageClassification, checkpoint: Path, samples: Sequence[Sample]
+) -> Iterator[Prediction]:
+    """Say of training pictures what models without their group said in training."""
+    from pipelines.core.classification import prediction
+
+    model = prediction.Model(checkpoint, task.id, "cpu")
+    memory = prediction.Memory.load(model.folder)
+    with np.load(model.folder / HELD_OUT, allow_pickle=False) as kept:
+        odds = dict(zip(kept["ids"].tolist(), kept["odds"], strict=True))
+    features = {} if memory is None else memory.features_by_id()
+    for index in range(len(samples)):
+        sample = samples[index]
+        values: dict[str, Array] = {"probabilities": odds[sample.item_id], **_origin(model)}
+        if sample.item_id in features:
+            values["features"] = features[sample.item_id]
+        yield Prediction(sample.item_id, sample.group, values)
 
 
 def statistics_card(job: Any, *, seconds: float) -> CheckpointCard:

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from pipelines.core.classification import baseline
 from pipelines.core.classification.baseline import (
+    LinearModel,
     average_views,
+    cross_fit,
     fit_discriminant,
     fit_model,
 )
@@ -83,6 +85,49 @@ def test_the_model_follows_what_is_known_of_subjects(has_subjects: bool) -> None
     linear = baseline.fit_linear(features, labels, 2, strength=0.3, balanced=True)
     is_linear = np.allclose(model.weights, linear.weights)
     assert is_linear is not has_subjects
+
+
+def test_every_cell_is_predicted_without_its_subject() -> None:
+    """The model here remembers who it has seen, and says so with certainty."""
+    _, labels, subjects = cells(8, 5)
+    numbers = np.column_stack([np.arange(40.0), np.repeat(np.arange(8.0), 5)])
+    seen: list[set[float]] = []
+
+    class Remembers:
+        def __init__(self, known: Array) -> None:
+            self.known = set(known[:, 1].tolist())
+            seen.append(self.known)
+
+        def probabilities(self, asked: Array) -> Array:
+            is_known = np.array([s in self.known for s in asked[:, 1].tolist()], float)
+            return np.column_stack([1 - is_known, is_known])
+
+    odds = cross_fit(lambda f, y, g: Remembers(f), numbers, labels, subjects, 2, 0)  # type: ignore[arg-type, return-value] # as much of a model as is asked
+    assert odds is not None
+    assert odds[:, 1].max() == 0.0
+    assert len(seen) == 4  # four subjects of each class
+
+
+def test_copies_under_two_subjects_are_held_out_together() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 0, 0, 1, 1, 1], 4)
+    subjects = np.repeat(list("abcdef"), 4)
+    numbers = rng.normal(size=(24, 2))
+    numbers[4] = numbers[0]  # a cell of b is one of a
+    together: list[bool] = []
+
+    def fit(features: Array, of_class: Array, of_group: Array) -> LinearModel:
+        together.append(("a" in of_group) == ("b" in of_group))
+        return fit_discriminant(features, of_class, of_group, 2, ridge=0.1)
+
+    assert cross_fit(fit, numbers, labels, subjects, 2, 0) is not None
+    assert all(together)
+
+
+def test_a_single_subject_of_a_class_cannot_be_held_out() -> None:
+    labels, subjects = np.array([0, 0, 1, 1]), np.array(["a", "b", "c", "c"])
+    numbers = np.arange(8.0).reshape(4, 2)
+    assert cross_fit(lambda *_: pytest.fail("none"), numbers, labels, subjects, 2, 0) is None
 
 
 def test_a_model_of_fewer_numbers_reads_those_that_it_knows() -> None:

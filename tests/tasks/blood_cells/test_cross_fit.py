@@ -1,0 +1,55 @@
+"""Without a validation part the baseline holds every subject out once, and learns from all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import config as configs
+from pipelines import datasets
+from pipelines.core.checkpoints import load_card
+from pipelines.jobs import store, worker
+from pipelines.jobs.store import NewRun, Run, Status
+from pipelines.registry import get_task
+from pipelines.settings import load_settings
+from pipelines.tasks.blood_cells import fake
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("MICROSCOPY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(fake, "NUM_CELLS", 48)
+    task, settings = get_task("blood_cells"), load_settings()
+    record = datasets.builtin_sample(task, settings)
+    config = configs.parse(task.config_type, {"image_px": 96})
+    split = task.split(record, config)
+    assert split.parts["validation"] == ()
+    new = NewRun(task.id, "train", configs.to_json(config), record, split)
+    run = worker.work(store.create_run(new, settings).folder)
+    assert run.status is Status.FINISHED, run.log_tail()
+    return run
+
+
+def test_every_cell_is_scored_by_a_model_without_its_subject(trained: Run) -> None:
+    scores, rows = trained.scores(), trained.statistics()
+    assert scores is not None
+    assert rows is not None
+    part = scores["parts"]["validation"]
+    assert len(part["item_ids"]) == 48
+    assert part["interval_unit"] == "group"
+    assert part["metrics"]["auc"] > 0.7  # the generated classes differ, but not in colour
+    assert trained.checkpoint is not None
+    card = load_card(trained.checkpoint)
+    assert card.extra["num_train"] == 48
+    assert card.threshold_source == "validation"
+    ids = np.load(trained.checkpoint / "held_out.npz")["ids"].tolist()
+    assert sorted(ids) == sorted(part["item_ids"])
+
+
+def test_a_network_gets_a_part_to_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROSCOPY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(fake, "NUM_CELLS", 24)
+    task = get_task("blood_cells")
+    record = datasets.builtin_sample(task, load_settings())
+    config = configs.parse(task.config_type, {"network": "resnet18", "image_px": 64})
+    assert task.split(record, config).parts["validation"]
