@@ -44,8 +44,8 @@ SAME_IN_BOTH = {
     "virus-like-particle",
     # words that are French as well
     "32 bits", "ARI, classes", "Augmentation", "Calibration", "Compression", "Dose", "Image",
-    "Membrane", "NMI, classes", "Position x", "Position y", "Score", "Silhouette", "Standard", "UMAP",
-    "Validation", "Zoom", "gamma {value}", "place {place}", "voxels", "zoom × {value}",
+    "Membrane", "NMI, classes", "Position x", "Position y", "Score", "Silhouette", "Standard",
+    "UMAP", "Validation", "Zoom", "gamma {value}", "place {place}", "voxels", "zoom × {value}",
 }  # fmt: skip
 """Sentences that are rightly equal in English and French; placeholders as they stand."""
 

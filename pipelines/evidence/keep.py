@@ -70,8 +70,10 @@ class ItemTable:
         for name, value in prediction.values.items():
             row.update(_short_numbers(name, np.asarray(value)))
         before = len(self)
-        for name in dict.fromkeys((*self._columns, *row)):
-            self._columns.setdefault(name, [None] * before).append(row.get(name))
+        for name in row.keys() - self._columns.keys():
+            self._columns[name] = [None] * before
+        for name, column in self._columns.items():
+            column.append(row.get(name))
 
     def write(
         self,

@@ -20,6 +20,7 @@ from pipelines.tasks.em_membrane import fake
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
+expect.set_options(timeout=60_000)  # a busy machine is slow, and a wait ends as soon as it can
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "streamlit_app.py"

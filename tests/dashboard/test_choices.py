@@ -118,7 +118,7 @@ def test_a_new_score_is_followed_until_somebody_chooses(two_models, monkeypatch)
 
 
 def test_choices_of_one_title_are_told_apart() -> None:
-    """Of two data sets of one title, Streamlit took the first as soon as the page was drawn again."""
+    """Of two data sets of one title, Streamlit took the first when the page was drawn again."""
     from dashboard.choices import _told_apart
 
     say_it = _told_apart({"sim-aaaa": "simulated", "sim-bbbb": "simulated", "c": "cells"})

@@ -108,7 +108,7 @@ def test_the_demo_model_of_every_task_is_packed(
     pack = write_pack(run, tmp_path / "pack", settings)
 
     assert pack.notes == ()
-    # forty pictures may be of one class: figures that are not defined then are left out, not made up
+    # forty pictures may be of one class: figures not defined then are left out, not made up
     has_network = card.num_parameters > 0
     assert (pack.folder / "model.onnx").is_file() == has_network
     assert (pack.onnx.check is not None) == has_network

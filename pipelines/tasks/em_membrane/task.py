@@ -15,8 +15,8 @@ from pipelines.contract import (
     ExportableNetwork,
     Inspection,
     ItemStatistics,
-    Lesson,
     ItemSums,
+    Lesson,
     MetricInfo,
     ModelFacts,
     OperatingPoint,
@@ -140,7 +140,9 @@ class EmMembrane(Task):
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the pixels of cells and the sum of their squared sizes in each section."""
         names = rows.columns["item_id"].tolist()
-        numbers = zip(rows.columns["n"].tolist(), rows.columns["squares_true"].tolist(), strict=True)
+        numbers = zip(
+            rows.columns["n"].tolist(), rows.columns["squares_true"].tolist(), strict=True
+        )
         return dict(zip(names, numbers, strict=True))
 
     def thresholds(self, rows: ItemStatistics) -> Mapping[str, Array]:
