@@ -302,8 +302,9 @@ class ItemStatistics:
     @staticmethod
     def load(path: Path) -> ItemStatistics:
         """Read what `save` wrote; pickled objects are refused."""
-        with np.load(path, allow_pickle=False) as file:
-            return ItemStatistics({name: file[name] for name in file.files})
+        # opened here, because NumPy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as columns:
+            return ItemStatistics({name: columns[name] for name in columns.files})
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,7 @@ def test_one_run_or_the_same_run_twice_is_refused(settings) -> None:
         compare([entry, entry])
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -269,6 +270,7 @@ def test_one_run_or_the_same_run_twice_is_refused(settings) -> None:
 def test_a_damaged_run_is_one_clear_line_on_the_command_line(
     settings, capsys, spoil, sentence
 ) -> None:
+    """None of them leaves a file open: that warned from nowhere, tests later."""
     good, bad = (add_run(settings, cells(odds(20, 1, s)), f"r{s}") for s in (1, 2))
     spoil(bad.folder)
     assert cli.main(["compare", good.run_id, bad.run_id, "--json"]) == 2
