@@ -6,8 +6,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as peer_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from pipelines.core.paired import delong, holm, mcnemar, more_units_needed
+from pipelines.core.paired import EXACT_BELOW, delong, holm, mcnemar, more_units_needed
 
 
 def slow_delong(is_positive, first, second):
@@ -38,6 +40,39 @@ def test_delong_is_that_of_all_pairs_written_out(decimals) -> None:
     assert found.standard_error == pytest.approx(error, abs=1e-12)
     assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(value) / error))
     assert found.interval == pytest.approx((value - 1.95996 * error, value + 1.95996 * error), 1e-4)
+
+
+# albumin, total protein, K-G score, benefit from surgery: DeLong, DeLong and Clarke-Pearson 1988
+PATIENTS = """
+    3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
+    1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1
+    4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1
+    3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1
+    3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1
+    3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+    3.6 6.6 5 1"""
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error", "low", "high", "p_value"),
+    [
+        (0, 0.0108, 0.0953, -0.1761, 0.1976, 0.9102),
+        (1, -0.0780, 0.1046, -0.2830, 0.1271, 0.4561),
+    ],
+    ids=["albumin", "total protein"],
+)
+def test_delong_is_the_published_example(column, value, error, low, high, p_value) -> None:
+    """The paper's own patients as SAS/STAT's manual works them out (PROC LOGISTIC, ROCCONTRAST).
+
+    43 women with ovarian cancer, two measures of nutrition each against the K-G score, of which
+    lower is better.
+    """
+    table = np.array(PATIENTS.split(), float).reshape(-1, 4)
+    found = delong(table[:, 3] == 1, table[:, column], -table[:, 2])
+    assert (found.value, found.standard_error, found.p_value) == pytest.approx(
+        (value, error, p_value), abs=6e-5
+    )
+    assert found.interval == pytest.approx((low, high), abs=6e-5)
 
 
 def test_delong_by_hand() -> None:
@@ -76,6 +111,16 @@ def test_few_disagreements_are_counted_exactly(b, c) -> None:
     assert found.interval[0] < found.value < found.interval[1] or b == c == 0
 
 
+@pytest.mark.parametrize("counts", [(50, 3, 9, 4), (10, 0, 6, 2), (800, 12, 12, 30), (7, 20, 4, 0),
+                                    (90, 40, 22, 9), (300, 31, 60, 5), (0, 13, 12, 0)])  # fmt: skip
+def test_mcnemar_is_that_of_statsmodels(counts) -> None:
+    both, only_first, only_second, neither = counts
+    is_exact = only_first + only_second < EXACT_BELOW
+    table = [[both, only_first], [only_second, neither]]
+    wanted = peer_mcnemar(table, exact=is_exact, correction=True)
+    assert mcnemar(*right(*counts)).p_value == pytest.approx(wanted.pvalue, rel=1e-10)
+
+
 def test_mcnemar_of_many_disagreements_is_the_published_example() -> None:
     """Bland, An Introduction to Medical Statistics: colds at 12 and 14 years, 1,319 children.
 
@@ -101,6 +146,11 @@ def test_holm_by_hand() -> None:
     assert found[[0, 1, 2, 4]].tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert math.isnan(found[3])
     assert holm([]).tolist() == []
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    values = np.random.default_rng(2).random(45) ** 2
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
 
 
 def test_holm_never_makes_a_p_value_smaller_and_keeps_their_order() -> None:
