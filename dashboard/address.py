@@ -32,10 +32,14 @@ def restore(name: str, key: str, options: Sequence[str], default: str | None) ->
         st.session_state[key] = default
     if asked is not None and asked != st.session_state.get(_seen(name)) and asked in options:
         st.session_state[key] = asked
-    if st.session_state.get(key) not in options:  # also when a step without the widget dropped it
-        st.session_state[key] = asked if asked in options else default
+    value = st.session_state.get(key)
+    if value not in options:  # also when a step without the widget dropped it
+        value = asked if asked in options else default
+    # Set even when unchanged: a widget that comes back to the page is told of a value only when it
+    # is set in this very run; otherwise the browser shows the first option and sends that later.
+    st.session_state[key] = value
     st.session_state[_seen(name)] = asked
-    return st.session_state[key]  # type: ignore[no-any-return] # what was put in above
+    return value
 
 
 def keep(name: str, value: str | None) -> None:

@@ -223,3 +223,21 @@ def test_an_item_chosen_in_the_picture_moves_the_slider() -> None:
 
     assert app.slider(key="choice.item").value == 5
     assert address(app)["item"] == "5"
+
+
+def test_a_widget_that_comes_back_is_told_its_value_by_the_page() -> None:
+    """A choice was lost on the way over steps without its picker.
+
+    The value was set on such a step, one run before the picker came back: Streamlit then tells the
+    browser nothing, the browser shows the first option, and sends that with the next click.
+    """
+    app = visit(colour="green")
+    app.session_state["is_hidden"] = True
+    app.run()
+    app.run()
+    app.session_state["is_hidden"] = False
+    app.run()
+
+    widget = app.button_group(key="choice.colour")
+    assert widget.proto.set_value
+    assert widget.value == "green"
