@@ -88,7 +88,7 @@ def commands() -> tuple[Command, ...]:
         Command("pause", Text("cli.pause"), (_RUN,), _pause),
         Command("cancel", Text("cli.cancel"), (_RUN, _FORCE), _cancel),
         Command("resume", Text("cli.resume"), (_RUN,), _resume),
-        *evidence_commands(_work_here, _end_code),
+        *evidence_commands(_work_here, _end_code, _open_for_view),
         Command("work", Text("cli.work"), _WORK_ARGUMENTS, _work),
         study_commands.STUDY,
     )
@@ -117,6 +117,7 @@ _PREDICT_ARGUMENTS = (
     Argument("--checkpoint", Text("cli.arg.checkpoint"), "DIR", is_required=True),
     Argument("--input", Text("cli.arg.input"), "PATH|sample", is_required=True),
     Argument("--output", Text("cli.arg.output"), "DIR", is_required=True),
+    Argument("--all", Text("cli.arg.all_items")),
     *_SETTINGS,
     JSON,
 )
@@ -397,9 +398,10 @@ def _predict(values: Values, terminal: Terminal) -> int:
     output = Path(values["output"])
     _refuse_file(output)
     record = _open_data(task, values["input"], options)
+    predicted = [i.item_id for i in record.items] if "all" in values else []
     new = NewRun(
         task.id, "predict", configs.to_json(config), record, checkpoint=checkpoint,
-        parent_run=card.run_id, output=output,
+        parent_run=card.run_id, output=output, item_ids=tuple(predicted),
     )  # fmt: skip
     run = _work_here(store.create_run(new, folder=Path(tempfile.mkdtemp()) / "run"), terminal)
     code, scores = _end_code(run, terminal), run.scores()
@@ -408,7 +410,7 @@ def _predict(values: Values, terminal: Terminal) -> int:
     shutil.rmtree(run.folder.parent, ignore_errors=True)
     if code != OK:
         return code
-    predicted = list(task.default_items(record))
+    predicted = predicted or list(task.default_items(record))
     terminal.say(Text("cli.predicted", folder=str(output), n=len(predicted)))
     _show_scores(task, scores, terminal)
     terminal.result(
@@ -571,6 +573,14 @@ def _open_data(task: Task, source: str, options: _Options) -> DatasetRecord:
     if not path.exists():
         raise DatasetNotFoundError(Text("jobs.no_such_path", path=source))
     return datasets.register(task, path.resolve(), options.data, settings)
+
+
+def _open_for_view(task: Task, values: Values) -> tuple[DatasetRecord, Mapping[str, Any]]:
+    """Return what `view` looks at, the data of a run where one is named, and the options."""
+    options = _Options.of(task, values)
+    if "run" in values:
+        return store.find_run(values["run"]).dataset(), options.work
+    return _open_data(task, values["data"], options), options.work
 
 
 def _work_here(run: Run, terminal: Terminal) -> Run:

@@ -52,6 +52,7 @@ PRODUCT = {
         "pipelines.palette",
         "pipelines.registry",
         "pipelines.settings",
+        "pipelines.studies",  # what several runs of a recipe are called on the command line
         "pipelines.text",
         "pipelines.views",
     ),

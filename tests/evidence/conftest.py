@@ -1,1 +1,1 @@
-from tests.jobs.conftest import new_run, settings, task  # noqa: F401 - fixtures
+from tests.jobs.conftest import launched, new_run, settings, task  # noqa: F401 - fixtures
