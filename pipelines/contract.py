@@ -458,6 +458,11 @@ class Panel:
         """One sentence on what can be seen here."""
         return Text(f"{self.texts}.{self.panel_id}.help")
 
+    @property
+    def verb(self) -> Text:
+        """What the button of a panel on demand does, as a command."""
+        return Text(f"{self.texts}.{self.panel_id}.verb")
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -562,7 +567,7 @@ class ReportContext:
     @property
     def honest_part(self) -> str | None:
         """The scored part that was seen least: new items, else test, validation, training."""
-        order = ("unseen", "test", "validation", "train")
+        order = ("unseen", "test", "validation", "out_of_fold", "train")
         return next((part for part in order if part in self.parts), None)
 
 
@@ -745,6 +750,13 @@ class Task(ABC):
         """Return the additive parts of the figures at a point; None leaves resampling to `reduce`.
 
         Figures that are no function of sums (areas under curves) may be missing from it.
+        """
+        return None
+
+    def place_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums | None:
+        """Return the additive parts by place within the items, the same places for every model.
+
+        They stand in for items where these are too few to be resampled: one tomogram, one section.
         """
         return None
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipelines import registry
 from pipelines.compare.entries import Entry
-from pipelines.compare.figures import ScoredItems
+from pipelines.compare.figures import ScoredItems, with_places
 from pipelines.contract import Array, ItemStatistics
 from pipelines.core import intervals
 from pipelines.errors import DataFormatError
@@ -72,7 +73,11 @@ def find_common(entries: Sequence[Entry]) -> Common:
     rows = tuple(align_rows(entry, kept) for entry in entries)
     key = hashlib.sha256("\n".join(kept).encode()).hexdigest()
     return Common(
-        items=_scored_items((entries[0].entry_id, entries[0].stamp, key), rows[0], kept),
+        items=with_places(
+            registry.get_task(entries[0].task_id),
+            rows[0],
+            _scored_items((entries[0].entry_id, entries[0].stamp, key), rows[0], kept),
+        ),
         rows=rows,
         inequalities=_inequalities(entries, kept, len(relabelled), len(shared)),
         num_relabelled=len(relabelled),

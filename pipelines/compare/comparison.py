@@ -341,6 +341,8 @@ class _Words:
         if not math.isfinite(more) or more > MOST_NEEDED * units.count:
             return Text("compare.no_number_needed")
         wanted = max(1, _two_digits(more))
+        if self.figures.items.are_places:
+            return Text("compare.places_needed", n=wanted)
         if units.kind == "item":
             return Text("compare.items_needed", items=self.task.items_text(wanted), n=wanted)
         return Text(f"compare.{units.kind}s_needed", n=wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class ScoredItems:
 
     Attributes:
         item_ids: Items in the order of the rows.
-        units: What is resampled; `index` has an entry an item.
+        units: What is resampled; `index` has an entry an item, or one a place within the items
+            where there are more places than items.
         num_groups: Groups that the items belong to.
     """
 
@@ -52,6 +54,11 @@ class ScoredItems:
     def are_independent(self) -> bool:
         """Whether each item stands on its own, as DeLong's and McNemar's tests need."""
         return self.units.kind == "item" and self.num_groups == len(self.item_ids)
+
+    @property
+    def are_places(self) -> bool:
+        """Whether places within the items stand in for them."""
+        return self.units.count > len(self.item_ids)
 
     @property
     def note(self) -> Text:
@@ -106,10 +113,11 @@ def measure_figures(
         seed: Seed of the resampling; with the same one figures of two models are paired.
     """
     values = {name: float(value) for name, value in task.reduce(rows, point).items()}
-    items = items or ScoredItems.of_rows(rows)
-    if not items.units.kind:
+    items = items or with_places(task, rows, ScoredItems.of_rows(rows))
+    way = _measure(task, rows, point, items) if items.units.kind else None
+    if way is None:
         return Figures(values, {}, {}, items)
-    measure, rounds = _measure(task, rows, point, items)
+    measure, rounds = way
     spreads = intervals.spread_figures(measure, values, items.units, rounds=rounds, seed=seed)
     bounds = {
         metric.name: found
@@ -118,6 +126,17 @@ def measure_figures(
         and (found := _interval(metric, spreads[metric.name], items)) is not None
     }
     return Figures(values, spreads, bounds, items)
+
+
+def with_places(task: Task, rows: ItemStatistics, items: ScoredItems) -> ScoredItems:
+    """Let places within the items stand in for them where the items are too few to be resampled."""
+    if items.units.kind:
+        return items
+    sums = task.place_sums(rows, OperatingPoint({}))
+    if sums is None or len(sums.table) < intervals.FEWEST_UNITS:
+        return items
+    count = len(sums.table)
+    return dataclasses.replace(items, units=Units("block", np.arange(count), count))
 
 
 def figures_of_items(
@@ -150,9 +169,17 @@ def _interval(metric: MetricInfo, spread: Spread, items: ScoredItems) -> tuple[f
 
 def _measure(
     task: Task, rows: ItemStatistics, point: OperatingPoint, items: ScoredItems
-) -> tuple[Measure, int]:
-    """Return the fastest way to measure the task's figures, and how often it may be asked."""
+) -> tuple[Measure, int] | None:
+    """Return the fastest way to measure the task's figures, and how often it may be asked.
+
+    None where the rows do not hold the places that are to be resampled.
+    """
     count = items.units.count
+    if items.are_places:
+        places = task.place_sums(rows, point)
+        if places is None or len(places.table) != count:
+            return None
+        return SummedTable(places.table, items.units.index, count, places.figures), SLOW_ROUNDS
     sums, ranking = task.item_sums(rows, point), task.ranking(rows)
     if sums is None:
         index = items.units_of(rows.columns["item_id"])

@@ -134,6 +134,8 @@ def explain_interval(units: Units, num_groups: int, num_items: int) -> Text:
     """
     if not units.kind:
         return Text("metrics.interval.none", n=num_items)
+    if units.kind == "block" and units.count > num_items:
+        return Text("metrics.interval.places", places=units.count, n=num_items)
     if units.kind == "block":
         return Text("metrics.interval.blocks", n=units.count, groups=num_groups)
     if units.kind == "item":

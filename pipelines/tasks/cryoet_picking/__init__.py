@@ -176,6 +176,12 @@ class CryoetPicking(Task):
 
         return sums_of_rows(rows, operating_point)
 
+    def place_sums(self, rows: ItemStatistics, operating_point: OperatingPoint) -> ItemSums | None:
+        """Return the counts of nine parts of each tomogram, for intervals where these are few."""
+        from pipelines.tasks.cryoet_picking.sums import sums_by_place
+
+        return sums_by_place(rows, operating_point)
+
     def shown(
         self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
     ) -> Pane | None:

@@ -33,6 +33,8 @@ BETA = 4.0
 THRESHOLDS: Floats = np.round(np.arange(0.01, 0.991, 0.01), 2)
 # Spread of the shift, in logits, between tomograms and networks; measured on folds.
 _SHIFT_LOGIT = 1.0
+# Columns of the volume along y and x in which counts are kept apart: 3 x 3 of about 2,000 angstrom.
+PLACES_A_SIDE = 3
 _MAX_PAIRS = 4_000_000  # pairs of neighbours looked at together: about 250 MB
 
 
@@ -317,30 +319,61 @@ def measure(
         group: Group of the item.
 
     Returns:
-        Columns item_id, group, kind (str), weight (float64), threshold (float64), and tp, fp, fn
-        (int64); FP may be negative.
+        Columns item_id, group, kind (str), weight (float64), threshold (float64), tp, fp, fn
+        (int64), and tp_at, fp_at, fn_at, `(R, 9)` int32, which part of the volume they lie in; FP
+        may be negative.
     """
     if len(references.experiments) != 1:
         raise DataFormatError(Text("cryoet.one_tomogram", n=len(references.experiments)))
     K, T = len(particles), len(THRESHOLDS)
     pool = _Pool.build(candidates, references, particles)
-    best = pool.best_hit_scores()
-    tp, num_candidates, num_references = (np.zeros((K, T), np.int64) for _ in range(3))
-    for k in range(K):
-        tp[k] = _at_least(best[pool.reference_kind == k])
-        num_candidates[k] = _at_least(pool.candidate_scores[pool.candidate_kind == k])
-        num_references[k] = np.count_nonzero(pool.reference_kind == k)
+    counts = _counts_by_place(pool, K)
     columns: dict[str, NDArray[Any]] = {
         "item_id": np.full(K * T, references.experiments[0]),
         "group": np.full(K * T, group),
         "kind": np.repeat([p.name for p in particles], T),
         "weight": np.repeat([float(p.weight) for p in particles], T),
         "threshold": np.tile(THRESHOLDS, K),
-        "tp": tp.ravel(),
-        "fp": (num_candidates - tp).ravel(),
-        "fn": (num_references - tp).ravel(),
+        **{name: at.sum(axis=1) for name, at in counts.items()},
+        **{f"{name}_at": at.astype(np.int32) for name, at in counts.items()},
     }
     return ItemStatistics(columns)
+
+
+def _counts_by_place(pool: _Pool, num_kinds: int) -> dict[str, Integers]:
+    """Count tp, fp and fn of each kind and threshold, `(K * T, 9)`, by part of the volume.
+
+    The true picks span the parts, so that they are the same for every model. A hit counts where the
+    true pick lies, a candidate where it lies itself.
+    """
+    best = pool.best_hit_scores()
+    corners = pool.reference_positions
+    reference_place = _places(pool.reference_positions, corners)
+    candidate_place = _places(pool.candidate_positions, corners)
+    found: dict[str, list[Integers]] = {"tp": [], "fp": [], "fn": []}
+    for kind, place in itertools.product(range(num_kinds), range(PLACES_A_SIDE**2)):
+        here = (pool.reference_kind == kind) & (reference_place == place)
+        tp = _at_least(best[here])
+        near = (pool.candidate_kind == kind) & (candidate_place == place)
+        found["tp"].append(tp)
+        found["fp"].append(_at_least(pool.candidate_scores[near]) - tp)
+        found["fn"].append(np.count_nonzero(here) - tp)
+    shape = (num_kinds, PLACES_A_SIDE**2, len(THRESHOLDS))
+    return {
+        name: np.reshape(counts, shape).swapaxes(1, 2).reshape(-1, shape[1])
+        for name, counts in found.items()
+    }
+
+
+def _places(positions: Floats, corners: Floats) -> Integers:
+    """Return `(N,)` the part of the box of some points, along y and x, that each position is in."""
+    if not len(positions) or not len(corners):
+        return np.zeros(len(positions), np.int64)
+    low, high = corners[:, 1:].min(axis=0), corners[:, 1:].max(axis=0)
+    share = (positions[:, 1:] - low) / np.maximum(high - low, 1e-9)
+    steps = np.clip(np.floor(share * PLACES_A_SIDE), 0, PLACES_A_SIDE - 1).astype(np.int64)
+    result: Integers = steps[:, 0] * PLACES_A_SIDE + steps[:, 1]
+    return result
 
 
 def _at_least(scores: Floats) -> Integers:

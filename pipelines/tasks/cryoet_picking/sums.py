@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.contract import ItemStatistics, ItemSums, OperatingPoint
 from pipelines.core.metrics import safe_ratio
 from pipelines.tasks.cryoet_picking.metrics import BETA, THRESHOLDS, threshold_of
 from pipelines.tasks.cryoet_picking.picks import Floats
+
+_COUNTS: Final = ("tp", "fp", "fn")
 
 
 def sums_of_rows(rows: ItemStatistics, point: OperatingPoint) -> ItemSums:
@@ -17,19 +22,34 @@ def sums_of_rows(rows: ItemStatistics, point: OperatingPoint) -> ItemSums:
 
     Columns: tp of each kind, then fp, then fn; kinds in alphabetical order.
     """
+    return _sums(rows, point, {name: rows.columns[name][:, None] for name in _COUNTS})
+
+
+def sums_by_place(rows: ItemStatistics, point: OperatingPoint) -> ItemSums | None:
+    """Return the counts of each part of each tomogram; None for rows kept before there were any."""
+    if f"{_COUNTS[0]}_at" not in rows.columns:
+        return None
+    return _sums(rows, point, {name: rows.columns[f"{name}_at"] for name in _COUNTS})
+
+
+def _sums(
+    rows: ItemStatistics, point: OperatingPoint, counts: Mapping[str, NDArray[np.integer]]
+) -> ItemSums:
+    """Sum `(R, P)` counts, a row of the table for each item and each of `P` places."""
     columns = rows.columns
     kinds, first, kind_of = np.unique(columns["kind"], return_index=True, return_inverse=True)
     chosen = np.array([_nearest(threshold_of(point, kind)) for kind in kinds.tolist()])
     at = np.isclose(columns["threshold"], chosen[kind_of])
     items, row_of, item_of = np.unique(columns["item_id"], return_index=True, return_inverse=True)
-    table = np.zeros((len(items), 3, len(kinds)))
-    for place, name in enumerate(("tp", "fp", "fn")):
-        np.add.at(table[:, place], (item_of[at], kind_of[at]), columns[name][at])
+    num_places = counts["tp"].shape[1]
+    table = np.zeros((len(items), 3, len(kinds), num_places))
+    for place, name in enumerate(_COUNTS):
+        np.add.at(table[:, place], (item_of[at], kind_of[at]), counts[name][at])
     weights = np.asarray(columns["weight"][first], np.float64)
     return ItemSums(
-        items,
-        columns["group"][row_of],
-        table.reshape(len(items), -1),
+        np.repeat(items, num_places),
+        np.repeat(columns["group"][row_of], num_places),
+        np.moveaxis(table, 3, 1).reshape(len(items) * num_places, -1),
         partial(_figures_of_sums, kinds=kinds.tolist(), weights=weights),
     )
 

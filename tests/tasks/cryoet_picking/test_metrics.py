@@ -252,3 +252,40 @@ def test_hit_flags_are_those_of_a_slow_walk_over_all_pairs():
     assert (found[0] == is_hit).all()
     assert (found[1] == is_found).all()
     assert metrics.hit_flags(candidates.take(np.zeros(80, bool)), truth, CHALLENGE)[1].sum() == 0
+
+
+def test_parts_of_a_tomogram_add_up_to_it_and_are_the_same_for_every_model():
+    rng = np.random.default_rng(4)
+    references = random_picks(rng, 120, 1)
+    near = references.take(rng.integers(0, 120, 90))
+    near = dataclasses.replace(near, positions=near.positions + rng.normal(0, 15, (90, 3)))
+    models = [near, Picks.concatenate([near, random_picks(rng, 60, 1, size=(900, 1500, 1500))])]
+    rows = [metrics.measure(m, references, CHALLENGE, group="G") for m in models]
+    for found in rows:
+        for name in ("tp", "fp", "fn"):
+            at = found.columns[f"{name}_at"]
+            assert at.shape == (len(found), 9)
+            assert (at.sum(axis=1) == found.columns[name]).all()
+        assert (np.count_nonzero(found.columns["fn_at"], axis=0) > 0).all()  # every part is used
+    truth = [found.columns["tp_at"] + found.columns["fn_at"] for found in rows]
+    assert (truth[0] == truth[1]).all()
+
+
+def test_a_hit_counts_in_the_part_where_the_true_pick_lies():
+    """Two true picks span the volume; a false one far outside belongs to the corner next to it."""
+    kind = "ribosome"
+    references = picks_of((kind, 0, 0, 0), (kind, 0, 3000, 3000))
+    candidates = picks_of((kind, 0, 10, 0, 0.9), (kind, 0, -800, 9000, 0.9))
+    rows = metrics.measure(candidates, references, CHALLENGE, group="G")
+    at = (rows.columns["kind"] == kind) & np.isclose(rows.columns["threshold"], 0.5)
+    found = {name: rows.columns[f"{name}_at"][at][0].tolist() for name in ("tp", "fp", "fn")}
+    assert found["tp"] == [1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert found["fp"] == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert found["fn"] == [0, 0, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_a_tomogram_without_true_picks_has_its_false_ones_in_one_part():
+    candidates = picks_of(("ribosome", 0, 10, 0), ("ribosome", 0, 900, 900))
+    none = picks_of()
+    rows = metrics.measure(candidates, none, CHALLENGE, group="G")
+    assert (rows.columns["fp_at"].sum(axis=1) == rows.columns["fp"]).all()
