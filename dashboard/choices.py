@@ -19,7 +19,7 @@ from pipelines.jobs.store import Run, list_runs
 from pipelines.settings import load_settings
 from pipelines.text import Text
 
-_HONEST_FIRST = ("unseen", "test", "validation", "train")
+_HONEST_FIRST = ("unseen", "test", "validation", "out_of_fold", "train")
 
 
 @dataclass(frozen=True)

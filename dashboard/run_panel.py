@@ -124,6 +124,9 @@ def _draw_live(run: Run) -> None:
     points = run.metric_points()
     if not points and not run.pictures():
         return
+    if not points:
+        _draw_pictures(run)
+        return
     left, right = st.columns([3, 2])
     with left:
         _draw_curves(run, points)

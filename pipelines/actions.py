@@ -48,6 +48,8 @@ from pipelines.text import DEFAULT_LANGUAGE, Text, render
 SPLIT: Final = "split.json"
 UNSEEN: Final = "unseen"
 """Part of items that the checkpoint's split does not name."""
+OUT_OF_FOLD: Final = "out_of_fold"
+"""Part of training items that each were answered by a model which had not seen their group."""
 
 
 class StoppedOnWishError(Exception):
@@ -132,13 +134,14 @@ def run_training(run: Run, reporter: RunReporter) -> Path:
     predict = task.predict
     if not held_out:  # perhaps parts of the checkpoint were trained without some items
         held_out, predict = list(task.cross_fitted_items(checkpoint)), task.predict_cross_fitted
-        split = dataclasses.replace(split, parts={"validation": tuple(held_out)})
+        split = None
     if not held_out:
         return checkpoint
     items, rows = _predict_and_measure(run, reporter, checkpoint, held_out, predict)
     scores = None
     if rows is not None:
-        scores = score_parts(task, rows, split, chosen=None)
+        rest = UNSEEN if split is not None else OUT_OF_FOLD
+        scores = score_parts(task, rows, split, chosen=None, rest=rest)
         _write_scores(run.folder, rows, scores)
         _write_scores_into_card(checkpoint, scores)
         _count_opening(run, scores)
@@ -217,6 +220,7 @@ def score_parts(
     split: SplitManifest | None,
     *,
     chosen: OperatingPoint | None,
+    rest: str = UNSEEN,
 ) -> Scores:
     """Compute the figures of each part at one operating point.
 
@@ -226,8 +230,9 @@ def score_parts(
         split: Says which item is in which part; None puts all of them in one.
         chosen: Operating point; None takes the best on the validation part, and without one the
             best on all rows (an optimistic figure, and called so).
+        rest: Part of items that no split names.
     """
-    parts = _parts(rows.item_ids(), split)
+    parts = _parts(rows.item_ids(), split, rest)
     point = chosen or _choose_point(task, rows, parts)
     return Scores(point, {name: _score(task, rows.of_items(i), point) for name, i in parts.items()})
 
@@ -242,7 +247,10 @@ def rescore(run: Run, point: OperatingPoint) -> None:
     rows = run.statistics()
     if rows is None or run.checkpoint is None:
         return
-    scores = score_parts(registry.get_task(run.request.task_id), rows, run.split(), chosen=point)
+    task, known = registry.get_task(run.request.task_id), run.scores() or {"parts": {}}
+    is_crossed = OUT_OF_FOLD in known["parts"]
+    split, rest = (None, OUT_OF_FOLD) if is_crossed else (run.split(), UNSEEN)
+    scores = score_parts(task, rows, split, chosen=point, rest=rest)
     write_json(run.folder / "scores.json", scores.to_json())
     _write_scores_into_card(run.checkpoint, scores)
 
@@ -393,20 +401,22 @@ def _obey_wish(reporter: RunReporter) -> None:
         raise StoppedOnWishError
 
 
-def _parts(item_ids: Sequence[str], split: SplitManifest | None) -> dict[str, list[str]]:
+def _parts(item_ids: Sequence[str], split: SplitManifest | None, rest: str) -> dict[str, list[str]]:
     part_of = {i: part for part in PARTS for i in (split.parts.get(part, ()) if split else ())}
     parts: dict[str, list[str]] = {}
     for item_id in item_ids:
-        parts.setdefault(part_of.get(item_id, UNSEEN), []).append(item_id)
+        parts.setdefault(part_of.get(item_id, rest), []).append(item_id)
     return parts
 
 
 def _choose_point(
     task: Task, rows: ItemStatistics, parts: Mapping[str, Sequence[str]]
 ) -> OperatingPoint:
-    if "validation" in parts:
-        best = task.point_to_keep(rows.of_items(parts["validation"]))
-        return dataclasses.replace(best, source="validation")
+    sources: tuple[ThresholdSource, ...] = ("validation", OUT_OF_FOLD)
+    for source in sources:
+        if source in parts:
+            best = task.point_to_keep(rows.of_items(parts[source]))
+            return dataclasses.replace(best, source=source)
     return dataclasses.replace(task.best_operating_point(rows), source="scored")
 
 

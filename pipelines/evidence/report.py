@@ -406,6 +406,8 @@ def limits_of(facts: RunFacts) -> Iterator[Text]:
             yield Text("evidence.limit_train")
         if point is not None and point.source == "validation" and name == "validation":
             yield Text("evidence.limit_validation")
+        if name == "out_of_fold":
+            yield Text("evidence.limit_out_of_fold")
         if not unit:
             yield Text("evidence.limit_no_interval", part=words, n=count)
         elif unit != "group" and name != "train" and _num_groups(facts, part) < count:

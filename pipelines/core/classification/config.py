@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -13,6 +14,7 @@ NETWORKS: Final = (
     "statistics",
 )  # fmt: skip
 _TRAINED: Final = NETWORKS[:-1]
+_of_training = functools.partial(option, only_if=("network", _TRAINED))  # not of the baseline
 
 
 @dataclass(frozen=True)
@@ -39,31 +41,31 @@ class ClassificationConfig:
     fold: int = option(0, low=0, high=5, group="data", expert=True)
     allow_leak: bool = option(False, group="data", expert=True)
     score_test: bool = option(False, group="data", expert=True)
-    epochs: int = option(40, low=1, high=1000, group="training")
-    time_limit_s: float = option(0.0, low=0.0, high=1e6, unit="s", group="training")
-    batch_size: int = option(32, low=2, high=1024, group="training", expert=True)
-    optimizer: str = option("adamw", choices=("adamw", "adam", "sgd"), group="training",
-                            expert=True)  # fmt: skip
-    schedule: str = option("one_cycle", choices=("one_cycle", "cosine"), group="training",
-                           expert=True)  # fmt: skip
-    learning_rate: float = option(4e-3, low=1e-6, high=1.0, group="training", expert=True)
-    weight_decay: float = option(0.02, low=0.0, high=1.0, group="training", expert=True)
-    averaging: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
-    patience: int = option(0, low=0, high=200, group="training", expert=True)
+    epochs: int = _of_training(40, low=1, high=1000, group="training")
+    time_limit_s: float = _of_training(0.0, low=0.0, high=1e6, unit="s", group="training")
+    batch_size: int = _of_training(32, low=2, high=1024, group="training", expert=True)
+    optimizer: str = _of_training("adamw", choices=("adamw", "adam", "sgd"), group="training",
+                                   expert=True)  # fmt: skip
+    schedule: str = _of_training("one_cycle", choices=("one_cycle", "cosine"), group="training",
+                                  expert=True)  # fmt: skip
+    learning_rate: float = _of_training(4e-3, low=1e-6, high=1.0, group="training", expert=True)
+    weight_decay: float = _of_training(0.02, low=0.0, high=1.0, group="training", expert=True)
+    averaging: float = _of_training(0.995, low=0.0, high=0.9999, group="training", expert=True)
+    patience: int = _of_training(0, low=0, high=200, group="training", expert=True)
     class_weights: bool = option(True, group="training", expert=True)
-    group_balance: bool = option(False, group="training", expert=True)
-    label_smoothing: float = option(0.02, low=0.0, high=0.4, group="training", expert=True)
-    mixed_precision: bool = option(True, group="training", expert=True)
-    device: str = option("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
+    group_balance: bool = _of_training(False, group="training", expert=True)
+    label_smoothing: float = _of_training(0.02, low=0.0, high=0.4, group="training", expert=True)
+    mixed_precision: bool = _of_training(True, group="training", expert=True)
+    device: str = _of_training("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
-    flip: bool = option(True, group="augmentation")
-    rotation: bool = option(True, group="augmentation")
-    scale: float = option(0.12, low=0.0, high=0.6, group="augmentation")
-    shift_px: float = option(6.0, low=0.0, high=100.0, unit="px", group="augmentation")
-    stain: float = option(0.15, low=0.0, high=1.0, group="augmentation")
-    brightness: float = option(0.05, low=0.0, high=0.5, group="augmentation")
-    grey: float = option(0.0, low=0.0, high=1.0, group="augmentation", expert=True)
-    mixup: float = option(0.2, low=0.0, high=2.0, group="augmentation")
+    flip: bool = _of_training(True, group="augmentation")
+    rotation: bool = _of_training(True, group="augmentation")
+    scale: float = _of_training(0.12, low=0.0, high=0.6, group="augmentation")
+    shift_px: float = _of_training(6.0, low=0.0, high=100.0, unit="px", group="augmentation")
+    stain: float = _of_training(0.15, low=0.0, high=1.0, group="augmentation")
+    brightness: float = _of_training(0.05, low=0.0, high=0.5, group="augmentation")
+    grey: float = _of_training(0.0, low=0.0, high=1.0, group="augmentation", expert=True)
+    mixup: float = _of_training(0.2, low=0.0, high=2.0, group="augmentation")
     test_flips: bool = option(True, group="prediction")
     explain: bool = option(True, group="prediction")
     # in no form: a page names the models by a list of its own

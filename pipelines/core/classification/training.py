@@ -357,7 +357,7 @@ class Monitor:
         chosen = probabilities[np.arange(len(truth)), truth].clip(1e-7)
         auc = multiclass_auc(truth, probabilities)
         self._keep_best(model, auc)
-        self._show_worst(chosen, step)
+        show_worst(self._run, held_out, self._rows, chosen, Text("classes.worst", step=step))
         return {
             "auc": auc,
             "accuracy": float((probabilities.argmax(1) == truth).mean()),
@@ -379,13 +379,24 @@ class Monitor:
         else:
             self._since_best += 1
 
-    def _show_worst(self, chosen: Array, step: int) -> None:
-        worst = np.argsort(chosen)[:WORST_SHOWN]
-        tiles = self._job.validation.batch([self._rows[int(i)] for i in worst])
-        rows = [np.concatenate(list(row), axis=1) for row in np.array_split(tiles, 2) if len(row)]
-        width = max(r.shape[1] for r in rows)
-        padded = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]
-        self._run.picture("worst", np.concatenate(padded), Text("classes.worst", step=step))
+
+def show_worst(
+    run: RunReporter, pictures: PictureSet, rows: Sequence[int], chosen: Array, caption: Text
+) -> None:
+    """Report the pictures whose true class got the least probability.
+
+    Args:
+        run: Takes the picture.
+        pictures: Where they are from.
+        rows: Numbers of the pictures that were predicted.
+        chosen: Probability of the true class of each of them.
+        caption: What stands under the picture.
+    """
+    tiles = pictures.batch([rows[int(i)] for i in np.argsort(chosen)[:WORST_SHOWN]])
+    lines = [np.concatenate(list(row), axis=1) for row in np.array_split(tiles, 2) if len(row)]
+    width = max(line.shape[1] for line in lines)
+    padded = [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0))) for line in lines]
+    run.picture("worst", np.concatenate(padded), caption)
 
 
 @torch.no_grad()

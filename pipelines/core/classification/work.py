@@ -48,6 +48,8 @@ _PIXELS_PER_SECOND: Final = {"cpu": 1.1e6, "cuda": 60e6, "mps": 12e6}
 _MEASURING_S: Final = 0.16
 """Seconds to measure a picture of 320 px, once to train and once to score."""
 _USUAL_PICTURES: Final = 2700
+_MEASURED_AT_ONCE: Final = 64
+"""Pictures between two reports of the progress."""
 
 
 def train(
@@ -97,7 +99,6 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     """Fit the baseline; seconds, so it has no state to resume."""
     from pipelines.core.classification import baseline
     from pipelines.core.classification.prediction import remember
-    from pipelines.core.classification.statistics import multiclass_auc
     from pipelines.core.classification.training import check_classes
 
     check_classes(job)
@@ -120,17 +121,27 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     else:  # fitting costs nothing beside measuring: every picture is held out once
         held_out = baseline.cross_fit(fit, measured, labels, groups, len(job.classes), config.seed)
         truth = labels
-    if held_out is not None:
-        run.metrics({"step": 1, "auc": multiclass_auc(truth, held_out)})
     card = statistics_card(job, seconds=time.monotonic() - start)
     folder = save_checkpoint(run.folder / "checkpoint", model.to_weights(), card)
     names = [picture.item_id for picture in job.train.pictures]
     if held_out is not None:
         calibrate(folder, truth, held_out)
+        _show_held_out(job, truth, held_out, run)
         if not len(job.validation):
             _keep_held_out(folder, names, held_out)
     remember(folder, names[:5000], measured[:5000])
     return folder
+
+
+def _show_held_out(job: Any, truth: Array, odds: Array, run: RunReporter) -> None:
+    """Show the held-out pictures that the baseline gets most wrong: it has no curve to show."""
+    from pipelines.core.classification.statistics import multiclass_auc
+    from pipelines.core.classification.training import show_worst
+
+    pictures = job.validation if len(job.validation) else job.train
+    name = "classes.worst_validation" if len(job.validation) else "classes.worst_out_of_fold"
+    caption = Text(name, auc=multiclass_auc(truth, odds))
+    show_worst(run, pictures, range(len(truth)), odds[np.arange(len(truth)), truth], caption)
 
 
 def _keep_held_out(folder: Path, names: Sequence[str], odds: Array) -> None:
@@ -195,10 +206,12 @@ def _measure(pictures: PictureSet, run: RunReporter, stage: str) -> Array:
     from pipelines.core.classification import baseline
 
     found = []
-    for start in range(0, len(pictures), 256):
-        rows = range(start, min(start + 256, len(pictures)))
+    start = time.monotonic()
+    for first in range(0, len(pictures), _MEASURED_AT_ONCE):
+        rows = range(first, min(first + _MEASURED_AT_ONCE, len(pictures)))
         found.append(baseline.measure_all((pictures[i] for i in rows), num_decoders()))
-        run.progress(rows.stop, len(pictures), Text(stage), None)
+        left = (time.monotonic() - start) / rows.stop * (len(pictures) - rows.stop)
+        run.progress(rows.stop, len(pictures), Text(stage), left)
     return np.concatenate(found)
 
 

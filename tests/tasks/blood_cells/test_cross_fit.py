@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines import actions, datasets
 from pipelines import config as configs
-from pipelines import datasets
+from pipelines.compare.entries import entry_of_run
+from pipelines.contract import OperatingPoint
 from pipelines.core.checkpoints import load_card
+from pipelines.evidence.facts import gather
+from pipelines.evidence.report import limits_of
 from pipelines.jobs import store, worker
 from pipelines.jobs.store import NewRun, Run, Status
 from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.tasks.blood_cells import fake
+from pipelines.text import render
 
 
 @pytest.fixture
@@ -34,16 +39,33 @@ def test_every_cell_is_scored_by_a_model_without_its_subject(trained: Run) -> No
     scores, rows = trained.scores(), trained.statistics()
     assert scores is not None
     assert rows is not None
-    part = scores["parts"]["validation"]
+    part = scores["parts"]["out_of_fold"]
     assert len(part["item_ids"]) == 48
     assert part["interval_unit"] == "group"
     assert part["metrics"]["auc"] > 0.7  # the generated classes differ, but not in colour
     assert trained.checkpoint is not None
     card = load_card(trained.checkpoint)
     assert card.extra["num_train"] == 48
-    assert card.threshold_source == "validation"
+    assert card.threshold_source == "out_of_fold"
     ids = np.load(trained.checkpoint / "held_out.npz")["ids"].tolist()
     assert sorted(ids) == sorted(part["item_ids"])
+
+
+def test_a_threshold_set_later_leaves_the_cells_held_out(trained: Run) -> None:
+    """They stand in the training part of the split, but were not answered by the whole model."""
+    actions.rescore(trained, OperatingPoint({"threshold": 0.25}, source="user"))
+    scores = trained.scores()
+    assert scores is not None
+    assert list(scores["parts"]) == ["out_of_fold"]
+    assert scores["operating_point"]["thresholds"] == {"threshold": 0.25}
+
+
+def test_its_report_says_that_every_group_was_held_out_once(trained: Run) -> None:
+    words = [render(text, "en") for text in limits_of(gather(trained))]
+    assert any("models that had not seen the item’s group" in sentence for sentence in words)
+    entry = entry_of_run(trained)
+    assert len(entry.held_out) == 48
+    assert entry.honest == []
 
 
 def test_a_network_gets_a_part_to_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
