@@ -337,8 +337,8 @@ def test_cross_fit_is_scored_and_freezes_thresholds(tree, tmp_path, capsys):
         words += ["--set", f"{name}={value}"]
     assert cli.main(words) == 0
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
-    assert scores["parts"]["validation"]["item_ids"] == ["TS_1", "TS_2"]
-    assert scores["operating_point"]["source"] == "validation"
+    assert scores["parts"]["out_of_fold"]["item_ids"] == ["TS_1", "TS_2"]
+    assert scores["operating_point"]["source"] == "out_of_fold"
 
 
 def test_a_cross_fit_that_was_paused_trains_the_networks_that_are_missing(tree, tmp_path):
