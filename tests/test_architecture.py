@@ -96,6 +96,7 @@ PRODUCT = {
         "pipelines.commands",
         "pipelines.contract",
         "pipelines.core.checkpoints",
+        "pipelines.core.energy",
         "pipelines.core.files",
         "pipelines.core.intervals",
         "pipelines.core.metrics",
@@ -134,6 +135,7 @@ PRODUCT = {
     "pipelines.jobs.worker": (
         "pipelines.actions",
         "pipelines.contract",
+        "pipelines.core.energy",
         "pipelines.core.files",
         "pipelines.core.provenance",
         "pipelines.errors",
@@ -161,6 +163,7 @@ PRODUCT = {
         "pipelines.config",
         "pipelines.contract",
         "pipelines.core.checkpoints",
+        "pipelines.core.files",
         "pipelines.datasets",
         "pipelines.errors",
         "pipelines.evidence",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pipelines.core.checkpoints import CheckpointCard, load_card
+from pipelines.core.energy import energy_of
 from pipelines.errors import CheckpointError
 from pipelines.jobs.store import Run
+
+_PREDICTING: Final = "jobs.stage.predicting"
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Cost:
         training_s: Seconds of training.
         num_parameters: Weights of the network.
         items_per_s: Items predicted and scored in a second.
-        energy_j: Energy of the processor during the training, in joule.
+        energy_j: Energy that the machine's processors used during the run, in joule.
         device: Device of the training.
     """
 
@@ -33,17 +37,14 @@ class Cost:
 def cost_of_run(run: Run) -> Cost:
     """Read the cost of the model that a run made or used."""
     card = _card_of(run)
-    speed = None
-    if run.request.action == "predict" and run.state.worked_s > 0 and run.state.total > 0:
-        speed = run.state.total / run.state.worked_s
+    speed = _speed_of(run)
     if card is None:
         return Cost(items_per_s=speed)
-    energy = card.extra.get("energy_j")
     return Cost(
         training_s=card.seconds or None,
         num_parameters=card.num_parameters or None,
         items_per_s=speed,
-        energy_j=float(energy) if isinstance(energy, (int, float)) else None,
+        energy_j=energy_of(run.folder) if run.request.action == "train" else None,
         device=card.device,
     )
 
@@ -59,6 +60,16 @@ def add_costs(costs: Sequence[Cost]) -> Cost:
         energy_j=_sum([c.energy_j for c in costs]),
         device=", ".join(dict.fromkeys(c.device for c in costs if c.device)),
     )
+
+
+def _speed_of(run: Run) -> float | None:
+    """Return how many items a second were predicted and scored."""
+    state = run.state
+    if run.request.action == "predict" and state.worked_s > 0 and state.total > 0:
+        return state.total / state.worked_s
+    if state.stage is None or state.stage.id != _PREDICTING:
+        return None
+    return state.speed  # a training ends by predicting what was held out
 
 
 def _card_of(run: Run) -> CheckpointCard | None:

@@ -14,6 +14,7 @@ from typing import Final
 from filelock import Timeout
 
 from pipelines import actions
+from pipelines.core.energy import metered
 from pipelines.core.files import disk_full, is_disk_full
 from pipelines.errors import DeviceMemoryError, PipelineError, RunConflictError
 from pipelines.jobs import queue as queues
@@ -118,7 +119,8 @@ def _perform_in_turn(run: Run, reporter: FolderReporter, queue: Path, num_slots:
 
 def _perform(run: Run, reporter: FolderReporter) -> None:
     reporter.begin_work()
-    actions.perform(run, reporter)
+    with metered(run.folder):
+        actions.perform(run, reporter)
 
 
 def explain(error: BaseException, folder: Path) -> Text:
