@@ -18,10 +18,13 @@ from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.pages.task import show_steps
 from dashboard.planes import Change, crosshair, move_crosshair, place_in_volume, show_planes
 from dashboard.renderers import draw
+from dashboard.same_code import draw_same_code
 from dashboard.steps.items import pick_item
 from dashboard.steps.panels import draw_step_panels, samples_of
 from dashboard.words import number, tr
 from pipelines.contract import DatasetRecord, Sample, Task
+from pipelines.evidence.calls import Source, view_call
+from pipelines.evidence.looks import Look
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 
@@ -106,6 +109,15 @@ def draw_viewer(task: Any, choices: Choices) -> None:
         _draw_save(prefix, record, stage.editor)
     with picture, frame():
         _draw_pictures(stage)
+        _draw_code(stage, record, run)
+
+
+def _draw_code(stage: _Stage, record: DatasetRecord, run: Run | None) -> None:
+    """Show how the tomogram with its picks is had without the page, before any correction."""
+    look = Look(item=stage.sample.item_id, run=run)
+    panel = "slices" if run is None else "together"
+    call = view_call(stage.task, panel, Source.of(stage.task, record), look)
+    draw_same_code(call, "explore", "same_code.view")
 
 
 def _with_offset(sample: Sample, key: str) -> Sample:

@@ -12,6 +12,7 @@ from dashboard.choices import Choices, pick_data
 from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.renderers import value_words
+from dashboard.same_code import draw_same_code
 from dashboard.state import leave_notice, option_values
 from dashboard.steps.panels import draw_step_panels
 from dashboard.words import say, tr
@@ -20,6 +21,7 @@ from pipelines import datasets
 from pipelines.config import OptionInfo
 from pipelines.contract import DatasetRecord, Inspection, Problem, Task
 from pipelines.datasets import DatasetReport
+from pipelines.evidence.calls import Source, inspection_call
 from pipelines.settings import load_settings
 from pipelines.text import Text
 
@@ -36,6 +38,7 @@ def show(task: Task, choices: Choices) -> None:
     with frame():
         _draw_adding(task)
     draw_step_panels(task, "data", choices)
+    draw_same_code(inspection_call(task, Source.of(task, record)), "data")
 
 
 def _draw_facts(record: DatasetRecord) -> None:
@@ -147,6 +150,7 @@ def _draw_inspection(task: Task, source: Path) -> None:
         tr("data_step.use"),
         key=f"{task.id}.use",
         type="primary",
+    draw_same_code(inspection_call(task, Source(str(source), chosen)), "data.added")
         icon=":material/check:",
         disabled=not found.is_usable,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -18,6 +18,7 @@ from dashboard.state import option_values
 from dashboard.steps.items import add_ahead, on_canvas, pick_item
 from dashboard.steps.threshold import draw_point
 from dashboard.terms import link_terms
+from dashboard.view_code import Drawn, draw_view_code
 from dashboard.words import language, say, tr
 from pipelines import config as configs
 from pipelines.contract import (
@@ -85,6 +86,13 @@ class Shown:
     item_ids: tuple[str, ...] | None = None
     ready_ids: frozenset[str] | None = None
 
+    @property
+    def answers(self) -> Literal["run", "model", "none"]:
+        """Whose answers the panels show."""
+        if self.statistics is not None:
+            return "run"
+        return "none" if self.recommended is None else "model"
+
 
 class _Picked(Sequence[Sample]):
     """Give some of the samples, each opened when it is indexed."""
@@ -131,6 +139,7 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
         )
         views = _compute(panel, context, controls, shown, names)
         draw_all(views, f"{task.id}.{panel.panel_id}", on_canvas)
+        draw_view_code(task, choices, Drawn(panel, context, controls, names, shown.answers))
 
 
 def _compute(

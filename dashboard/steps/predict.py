@@ -22,7 +22,7 @@ from pipelines import datasets
 from pipelines.actions import prediction_config
 from pipelines.contract import DatasetRecord, Prediction, Task
 from pipelines.core.checkpoints import CheckpointEntry
-from pipelines.evidence.calls import Source, prediction_call
+from pipelines.evidence.calls import Source, prediction_call, takes_all
 from pipelines.jobs import warm
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, Run, create_run, find_run
@@ -68,7 +68,11 @@ def _draw_code(
     task: Task, record: DatasetRecord, model: CheckpointEntry, changes: Mapping[str, Any]
 ) -> None:
     data, folder = Source.of(task, record), str(model.folder)
-    call = prediction_call(task, changes, data, checkpoint=folder, output="prediction")
+    every = [item.item_id for item in record.items]  # as the button of this step asks for them
+    call = prediction_call(
+        task, changes, data, checkpoint=folder, output="prediction",
+        has_all=takes_all(task, record, every),
+    )  # fmt: skip
     draw_same_code(call, "predict")
 
 

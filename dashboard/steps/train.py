@@ -23,7 +23,7 @@ from pipelines import studies
 from pipelines.contract import Task
 from pipelines.core.device import describe_wish
 from pipelines.errors import LeakError
-from pipelines.evidence.calls import Source, training_call
+from pipelines.evidence.calls import Several, Source, training_call
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, create_run, list_runs
 from pipelines.settings import load_settings
@@ -35,19 +35,21 @@ def show(task: Task, choices: Choices) -> None:
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left, frame():
         values = _draw_form(task)
-        _draw_start(task, choices, values)
+        repeat = _draw_start(task, choices, values)
     with right, frame():
         _draw_followed(task)
-        _draw_code(task, choices, values)
+        _draw_code(task, choices, values, repeat)
     if step_panels(task, "train"):
         st.divider()
         draw_step_panels(task, "train", choices)
 
 
-def _draw_code(task: Task, choices: Choices, values: dict[str, Any]) -> None:
+def _draw_code(task: Task, choices: Choices, values: dict[str, Any], repeat: Repeat) -> None:
     preset = str(st.session_state.get(f"{task.id}.preset", ""))
     data = Source.of(task, choices.record)
-    draw_same_code(training_call(task, values, data, run="runs/mine", preset=preset), "train")
+    several = None if repeat.kind is None else Several(repeat.kind, repeat.count)
+    call = training_call(task, values, data, run="runs/mine", preset=preset, several=several)
+    draw_same_code(call, "train")
 
 
 def _draw_form(task: Task) -> dict[str, Any]:
@@ -100,12 +102,13 @@ def _apply_preset(task: Task, preset: str) -> None:
     st.session_state[key] = preset
 
 
-def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
+def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> Repeat:
+    """Draw what starts the training, and return how often it is asked for."""
     wish = values.get("device", "auto")
     st.caption(f":material/memory: {say(describe_wish(wish))}")
     if not any(item.has_truth for item in choices.record.items):
         st.info(tr("train_step.no_labels"), icon=":material/label_off:")
-        return
+        return Repeat(None, 1, 1)
     config = configs.parse(task.config_type, values)
     repeat = draw_repeat(task, choices.record)
     seconds = task.estimate_for(choices.record, config, wish) * repeat.num_runs
@@ -121,6 +124,7 @@ def _draw_start(task: Task, choices: Choices, values: dict[str, Any]) -> None:
         width="stretch",
     )
     _start_or_ask(task, choices, config, repeat, is_wanted=start)
+    return repeat
 
 
 def _start_or_ask(

@@ -230,6 +230,20 @@ def comparison_call(runs: Sequence[str]) -> Call:
     return Call(_shell(words), python)
 
 
+def cluster_call(task: Task, features: str, record: DatasetRecord, *, number: int) -> Call:
+    """Return a map of pictures as it would be typed; the command is the whole interface.
+
+    Args:
+        task: Task that has the command `cluster`.
+        features: Folder of a checkpoint, or `timm:NAME`.
+        record: Data whose pictures are mapped.
+        number: Number of clusters.
+    """
+    words = ["cluster", task.id, "--checkpoint", features, "--data", source_path(record)]
+    words += ["--out", "map", "--clusters", str(number)]
+    return Call(_shell(words), f"from pipelines.cli import main\n\nmain({words!r})")
+
+
 def source_path(record: DatasetRecord) -> str:
     """Return the file, archive or folder that holds a data set."""
     outer = {file.path.partition("!")[0] for file in record.files}

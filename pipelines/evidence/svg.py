@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -22,7 +22,7 @@ import numpy as np
 from pipelines import views
 from pipelines.evidence.pixels import encode_png, flatten_pane
 from pipelines.palette import DASHES, SEQUENCE, colour
-from pipelines.text import Language, format_number, render
+from pipelines.text import Language, Text, format_number, render
 
 WIDTH: Final = 640
 _HEIGHT: Final = 270
@@ -34,6 +34,9 @@ _PATTERNS: Final = {
     "longdashdot": "12 3 2 3",
 }  # fmt: skip
 _FONTS: Final = "system-ui, 'Source Sans 3', 'Helvetica Neue', Arial, sans-serif"
+_FLAT_STYLES: Final[Mapping[views.SphereStyle, views.PointStyle]] = {
+    "full": "circle", "dashed": "dashed", "dotted": "dashed", "cross": "cross",
+}  # fmt: skip
 _UNITS: Final = {"angstrom": "Å", "um": "µm"}
 
 
@@ -153,6 +156,42 @@ def _(view: views.ImageView, language: Language) -> str | None:
         parts.append(bar)
         bottom += 24
     return _document(parts, bottom + 2, view, language)
+
+
+@draw.register
+def _(view: views.VolumeView, language: Language) -> str | None:
+    """Draw the three planes through the middle, with the spheres that they cut."""
+    panes = tuple(_plane(view, axis) for axis in range(3))
+    planes = views.ImageView(view.title, panes, pixel_size=view.pixel_size, unit=view.unit)
+    return draw(planes, language)
+
+
+def _plane(view: views.VolumeView, axis: int) -> views.Pane:
+    index, length = view.shape[axis] // 2, view.shape[axis]
+    pixels = np.asarray(view.section(axis, index))
+    layers: list[Any] = [views.PixelLayer(pixels, window=view.window)]
+    if view.spheres is not None and len(view.spheres.centres_vox):
+        layers.append(_cut_spheres(view.spheres, axis, index))
+    title = view.plane_titles[axis]
+    words = {**title.params, "index": index + 1, "length": length}
+    return views.Pane(Text(title.id, **words), tuple(layers))
+
+
+def _cut_spheres(spheres: views.Spheres, axis: int, index: int) -> views.PointLayer:
+    """Return the circles in which a plane cuts spheres."""
+    centres, radii = np.asarray(spheres.centres_vox), np.asarray(spheres.radii_vox)
+    squares = radii**2 - (centres[:, axis] - index) ** 2
+    rows = np.flatnonzero(squares > 0)
+    # across x the plane lies as (Y, Z), so that z runs to the right beside the plane across z
+    order = ((1, 2), (0, 2), (1, 0))[axis]
+    looks = [spheres.palette[int(look)] for look in np.asarray(spheres.looks)[rows]]
+    return views.PointLayer(
+        centres[rows][:, order],
+        np.sqrt(squares[rows]),
+        tuple(look.meaning for look in looks),
+        tuple(_FLAT_STYLES[look.style] for look in looks),
+        spheres.name,
+    )
 
 
 @draw.register

@@ -15,6 +15,7 @@ from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw
+from dashboard.same_code import draw_same_code
 from dashboard.state import option_values
 from dashboard.steps.evaluate import draw_unscored
 from dashboard.tiles import draw_tiles
@@ -22,6 +23,7 @@ from dashboard.words import say, tr
 from pipelines import config as configs
 from pipelines import datasets
 from pipelines.contract import Task
+from pipelines.evidence.calls import cluster_call
 from pipelines.jobs import warm
 
 _PAGE = 30
@@ -63,6 +65,19 @@ def _draw_map(desk: Desk) -> None:
         draw(desk.task.read_neighbours(_neighbours(desk, atlas)), f"{desk.task.id}.neighbours")
         draw(atlas.cluster_table(scores), f"{desk.task.id}.clusters")
         _draw_selection(desk, atlas, clusters, rows)
+        _draw_code(desk, controls)
+
+
+def _draw_code(desk: Desk, controls: Any) -> None:
+    """Show how the features are had, mapped and clustered without the page."""
+    model = desk.choices.model
+    if model is None:
+        return
+    key = f"{desk.task.id}.map.features"
+    is_own = st.session_state.get(key, "model") == "model"
+    features = str(model.folder) if is_own else f"timm:{st.session_state[f'{key}.name'].strip()}"
+    call = cluster_call(desk.task, features, desk.record, number=int(controls.num_clusters))
+    draw_same_code(call, "explore")
 
 
 def _thresholds(desk: Desk) -> dict[str, float]:
