@@ -7,12 +7,12 @@ def main() -> None:
 
     from dashboard.address import note_page
     from dashboard.errors import frame
-    from dashboard.layout import apply_style, draw_notice
+    from dashboard.layout import ICON, apply_style, draw_notice
     from dashboard.memory import freeze_modules
     from dashboard.navigation import draw_language_switch, pages
     from dashboard.words import tr
 
-    st.set_page_config(tr("pages.product"), page_icon=":material/biotech:", layout="wide")
+    st.set_page_config(tr("pages.product"), page_icon=ICON, layout="wide")
     apply_style()
     page = st.navigation(pages(), position="top")
     note_page(page.url_path)

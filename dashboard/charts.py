@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboard.palette import DASHES, SEQUENCE, colour
-from dashboard.words import language, number, say
+from dashboard.words import language, number, say, tr
 from pipelines.views import (
     BarView,
     CurveView,
@@ -53,7 +53,8 @@ def histogram_figure(view: HistogramView) -> go.Figure:
     middles = (view.edges[:-1] + view.edges[1:]) / 2
     widths = view.edges[1:] - view.edges[:-1]
     figure = go.Figure(go.Bar(x=middles, y=view.counts, width=widths, marker_color=SEQUENCE[0]))
-    _dress(figure, say(view.x_label), "")
+    counted = tr("pages.how_many") if view.y_label is None else say(view.y_label)
+    _dress(figure, say(view.x_label), counted)
     figure.update_layout(height=200, bargap=0)
     return figure
 

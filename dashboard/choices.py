@@ -211,8 +211,8 @@ def score_words(task: Task, run: Run | None) -> str:
     low, high = (number(b) for b in interval) if interval else ("", "")
     text_id = "pages.score_interval" if interval else "pages.score"
     part_name = Text(f"pages.part.{name}")
-    count = len(part["item_ids"])
-    return tr(text_id, metric=label, value=value, low=low, high=high, n=count, part=part_name)
+    items = task.items_text(len(part["item_ids"]))
+    return tr(text_id, metric=label, value=value, low=low, high=high, items=items, part=part_name)
 
 
 def scratch_folder(record: DatasetRecord) -> Path:

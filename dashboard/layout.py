@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.state import take_notice
 
+ICON = Path(__file__).parent / "icon.svg"  # a Material symbol would be asked of Google
 _STYLE = Path(__file__).parent / "style.css"
 CONTROLS_AND_PICTURE = (3, 7)  # the picture is the page; controls stand beside it
 

@@ -61,6 +61,14 @@ def open_task(served: Task, address: Mapping[str, str]) -> None:
     st.switch_page(page_of(served), query_params=dict(address))
 
 
+def draw_ways_out(step: str) -> None:
+    """Draw a link to that step of each task, below what says that there is nothing here yet."""
+    with st.container(horizontal=True):
+        for task in load_tasks()[0]:
+            icon, words = f":material/{task.icon}:", say(task.title)
+            st.page_link(page_of(task), label=words, icon=icon, query_params={"step": step})
+
+
 def _task_page(served: Task) -> Any:  # st.Page has no public type
     draw = partial(_show, "task", served.id)
     icon = f":material/{served.icon}:"

@@ -411,7 +411,7 @@ def _predict(values: Values, terminal: Terminal) -> int:
     if code != OK:
         return code
     predicted = predicted or list(task.default_items(record))
-    terminal.say(Text("cli.predicted", folder=str(output), n=len(predicted)))
+    terminal.say(Text("cli.predicted", folder=str(output), items=task.items_text(len(predicted))))
     _show_scores(task, scores, terminal)
     terminal.result(
         {"output": str(output), "items": predicted, "scores": actions.plain_numbers(scores)}
@@ -621,7 +621,7 @@ def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Termina
                 part=Text(f"jobs.part.{name}"),
                 metric=task.main_metric.label,
                 value=value,
-                n=len(part["item_ids"]),
+                items=task.items_text(len(part["item_ids"])),
             )
         )
     point = scores["operating_point"]

@@ -280,11 +280,13 @@ class HistogramView(View):
         edges: `(N + 1,)` float bin edges.
         counts: `(N,)` counts.
         x_label: Axis with its unit.
+        y_label: What is counted, or None.
     """
 
     edges: Array
     counts: Array
     x_label: Text
+    y_label: Text | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pipelines.compare.comparison import Comparison
 from pipelines.compare.curves import curve_views, recipe_of
 from pipelines.contract import MetricInfo
 from pipelines.evidence.calls import comparison_call
-from pipelines.registry import load_tasks
 
 _VIEWS = {
     "result": "leaderboard",
@@ -50,14 +49,9 @@ def _draw_no_runs() -> None:
 
 
 def _draw_ways_out() -> None:
-    from dashboard.navigation import page_of
+    from dashboard.navigation import draw_ways_out
 
-    with st.container(horizontal=True):
-        for task in load_tasks()[0]:
-            st.page_link(
-                page_of(task), label=say(task.title), icon=f":material/{task.icon}:",
-                query_params={"step": "train"},
-            )  # fmt: skip
+    draw_ways_out("train")
 
 
 def _pick_metric(chosen: Chosen) -> MetricInfo:

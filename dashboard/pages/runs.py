@@ -32,7 +32,7 @@ def show() -> None:
     for _, problem in listing.problems:
         st.warning(say(problem), icon=":material/warning:")
     if not listing.runs:
-        draw_empty("inbox", tr("runs.empty_title"), tr("runs.empty"))
+        _draw_empty()
         return
     draw_studies(list_studies(load_settings()))
     by_id = {run.run_id: run for run in listing.runs}
@@ -47,6 +47,13 @@ def show() -> None:
     draw_cost(run)
     draw_evidence(run)
     _draw_actions(run)
+
+
+def _draw_empty() -> None:
+    from dashboard.navigation import draw_ways_out
+
+    draw_empty("inbox", tr("runs.empty_title"), tr("runs.empty"))
+    draw_ways_out("train")
 
 
 def _name(run: Run) -> str:

@@ -88,7 +88,7 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
         # a fragment of its own: another section leaves figures and curves as they are
         draw_step_panels(task, "evaluate", choices, scored)
         if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
-            words = _source_words(run, shown, point.threshold)
+            words = _source_words(task, run, shown, point.threshold)
             draw(_curves(task, run.run_id, shown, point.threshold, words), f"{task.id}.curves")
 
 
@@ -125,8 +125,12 @@ def _figures(
         )
         for metric in task.metrics[:_MOST_FIGURES]
     )
-    title = Text("evaluate_step.figures", part=Text(f"pages.part.{part}"), n=count)
-    return FiguresView(title, figures, source=_source_words(run, rows, point.threshold))
+    title = Text(
+        "evaluate_step.figures",
+        part=Text(f"pages.part.{part}"),
+        items=task.items_text(count),
+    )
+    return FiguresView(title, figures, source=_source_words(task, run, rows, point.threshold))
 
 
 def _curves(task: Task, run_id: str, rows: ItemStatistics, value: float, source: Text) -> CurveView:
@@ -157,11 +161,11 @@ def curve_table(
     return {key: np.array([row[key] for row in reduced]) for key in reduced[0]}
 
 
-def _source_words(run: Run, rows: ItemStatistics, value: float) -> Text:
+def _source_words(task: Task, run: Run, rows: ItemStatistics, value: float) -> Text:
     return Text(
         "evaluate_step.source_line",
         run=run.short_id,
         data=verbatim(run.request.dataset_title),
-        n=len(rows.item_ids()),
+        items=task.items_text(len(rows.item_ids())),
         threshold=value,
     )

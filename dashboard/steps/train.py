@@ -34,8 +34,11 @@ def show(task: Task, choices: Choices) -> None:
     """Draw the step."""
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left, frame():
-        values = _draw_form(task)
-        repeat = _draw_start(task, choices, values)
+        _draw_preset(task)
+        place = st.container()  # above the expert options: what starts is never out of sight
+        values = _draw_groups(task)
+        with place:
+            repeat = _draw_start(task, choices, values)
     with right, frame():
         _draw_followed(task)
         _draw_code(task, choices, values, repeat)
@@ -52,7 +55,7 @@ def _draw_code(task: Task, choices: Choices, values: dict[str, Any], repeat: Rep
     draw_same_code(call, "train")
 
 
-def _draw_form(task: Task) -> dict[str, Any]:
+def _draw_preset(task: Task) -> None:
     preset = st.segmented_control(
         tr("train_step.preset"),
         list(task.presets),
@@ -65,6 +68,9 @@ def _draw_form(task: Task) -> dict[str, Any]:
     )
     _apply_preset(task, str(preset))
     st.caption(say(Text(f"{_prefix(task)}.preset.{preset}.help")))
+
+
+def _draw_groups(task: Task) -> dict[str, Any]:
     infos = configs.describe(task.config_type)
     values = task_values(task)
     elsewhere = {g for panel in step_panels(task, "train") for g in panel.config_groups}

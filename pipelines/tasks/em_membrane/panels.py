@@ -64,7 +64,9 @@ def look(context: PanelContext, controls: None) -> Sequence[View]:
     counts, edges = np.histogram(sample.image, bins=64, range=(0.0, 1.0))
     return [
         _image_view(context, title, panes),
-        HistogramView(_text("histogram"), edges, counts, _text("grey_value")),
+        HistogramView(
+            _text("histogram"), edges, counts, _text("grey_value"), y_label=_text("pixels")
+        ),
     ]
 
 
