@@ -34,17 +34,18 @@ def show(task: Task, choices: Choices) -> None:
         report = datasets.load_report(record.dataset_id, load_settings())
         if report is not None:
             _draw_registered(task, record, report)
-    _draw_facts(record)
+    _draw_facts(task, record)
     with frame():
         _draw_adding(task)
     draw_step_panels(task, "data", choices)
     draw_same_code(inspection_call(task, Source.of(task, record)), "data")
 
 
-def _draw_facts(record: DatasetRecord) -> None:
+def _draw_facts(task: Task, record: DatasetRecord) -> None:
+    items = task.items_text(len(record.items))
     labelled = sum(item.has_truth for item in record.items)
     size = value_words(float(sum(file.num_bytes for file in record.files)), "bytes")
-    words = tr("data_step.facts", n=len(record.items), labelled=labelled, size=size)
+    words = tr("data_step.facts", items=items, labelled=labelled, size=size)
     if record.is_generated:
         words += f" · :material/science: {tr('data_step.generated')}"
     st.caption(words)
@@ -101,7 +102,10 @@ def _chosen(infos: Sequence[OptionInfo], values: Mapping[str, Any]) -> dict[str,
 
 
 def _draw_adding(task: Task) -> None:
-    with st.expander(tr("data_step.add"), icon=":material/add:", key=f"{task.id}.adding"):
+    key = f"{task.id}.adding"
+    if st.session_state.pop(f"{key}.is_done", False):  # the picture moves up to where one looks
+        st.session_state[key], st.session_state[f"{task.id}.path"] = False, ""
+    with st.expander(tr("data_step.add"), icon=":material/add:", key=key, on_change="rerun"):
         st.caption(say(Text(f"{task.texts}.accepts")))
         path = st.text_input(
             tr("data_step.path"),
@@ -157,6 +161,7 @@ def _draw_inspection(task: Task, source: Path) -> None:
     if use:
         record = datasets.register(task, source, chosen, load_settings())
         st.query_params["data"] = record.dataset_id  # the picker is drawn already; the address wins
+        st.session_state[f"{task.id}.adding.is_done"] = True
         leave_notice(tr("data_step.added", title=record.title))
         st.rerun()
 

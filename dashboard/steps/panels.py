@@ -182,7 +182,7 @@ def _draw_point(shown: Shown) -> OperatingPoint | None:
 
 def _is_asked(panel: Panel, choices: Choices) -> bool:
     key = f"{panel.texts}.{panel.panel_id}.{choices.record.dataset_id}"
-    words = tr("pages.do_panel", name=panel.title)
+    words = say(panel.verb)
     if st.button(words, key=f"{key}.button", icon=":material/play_arrow:", type="primary"):
         st.session_state[key] = True
     return bool(st.session_state.get(key))

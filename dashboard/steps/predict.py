@@ -130,7 +130,7 @@ def _draw_start(
 ) -> None:
     count = len(choices.record.items)
     start = st.button(
-        tr("predict_step.start", n=count),
+        tr("predict_step.start", n=count, items=task.items_text(count)),
         key=f"{task.id}.predict",
         type="primary",
         icon=":material/play_arrow:",
