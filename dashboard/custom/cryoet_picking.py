@@ -20,7 +20,7 @@ from dashboard.planes import Change, crosshair, move_crosshair, place_in_volume,
 from dashboard.renderers import draw
 from dashboard.same_code import draw_same_code
 from dashboard.steps.items import pick_item
-from dashboard.steps.panels import draw_step_panels, samples_of
+from dashboard.steps.panels import draw_step_panels, samples_of, step_panels
 from dashboard.words import number, tr
 from pipelines.contract import DatasetRecord, Sample, Task
 from pipelines.evidence.calls import Source, view_call
@@ -42,11 +42,12 @@ def show_explore(task: Task, choices: Choices) -> None:
         pick_data(task)
         pick_run(task, choices.record)
     parts = ("correct", "lessons")
+    is_linked = st.query_params.get("panel") in {p.panel_id for p in step_panels(task, "explore")}
     chosen = st.segmented_control(
         tr("cryoet.page_part"),
         parts,
         format_func=lambda part: tr(f"cryoet.page_part.{part}"),
-        default=parts[1] if "panel" in st.query_params else parts[0],  # a link to a lesson
+        default=parts[1] if is_linked else parts[0],
         required=True,
         key=f"{task.id}.explore.part",
         label_visibility="collapsed",

