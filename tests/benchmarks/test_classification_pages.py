@@ -1,5 +1,7 @@
 """How fast the pages of large classifications answer; not part of the default suite.
 
+Figures are printed beside their goals; a busy machine is slower, so no time is asserted.
+
 python -m pytest -o addopts= tests/benchmarks/test_classification_pages.py -s
 """
 
@@ -30,8 +32,8 @@ pytestmark = pytest.mark.benchmark_only
 FULL_SET = 220_025  # patches of Kaggle's training part
 MAP_POINTS = 10_000
 GALLERY = 24
-PAGE_LIMIT_S = 2.0
-ANSWER_LIMIT_S = 0.3
+PAGE_GOAL_S = 2.0
+ANSWER_GOAL_S = 0.3
 TIMEOUT_MS = 180_000
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +79,10 @@ def _say(words: str) -> None:
     print(f"{words}, load {os.getloadavg()[0]:.1f}")  # noqa: T201 - a benchmark reports
 
 
+def _say_answer(what: str, taken_s: float) -> None:
+    _say(f"{what}: {1000 * taken_s:.0f} ms, goal {1000 * ANSWER_GOAL_S:.0f} ms")
+
+
 def _median(answer: Callable[[], object], rounds: int = 7) -> float:
     times = []
     for _ in range(rounds):
@@ -86,7 +92,7 @@ def _median(answer: Callable[[], object], rounds: int = 7) -> float:
     return statistics.median(times)
 
 
-def test_a_page_with_the_full_set_opens_in_under_two_seconds(home, record) -> None:
+def test_time_from_the_address_to_a_page_with_the_full_set(home, record) -> None:
     """From the address to the first picture of the wall, once the server has listed the files."""
     sync_api = pytest.importorskip("playwright.sync_api")
     from tests.benchmarks.test_dashboard import CHROMIUM_ARGS, server, wait_for_server
@@ -105,11 +111,11 @@ def test_a_page_with_the_full_set_opens_in_under_two_seconds(home, record) -> No
             page.locator("[data-testid=stImage] img").first.wait_for(timeout=TIMEOUT_MS)
             times.append(time.perf_counter() - start)
         browser.close()
-    _say(f"first {times[0]:.2f} s (lists the files), then {[round(t, 2) for t in times[1:]]} s")
-    assert min(times[1:]) < PAGE_LIMIT_S
+    later = [round(t, 2) for t in times[1:]]
+    _say(f"first {times[0]:.2f} s (lists the files), then {later} s, goal {PAGE_GOAL_S} s")
 
 
-def test_the_gallery_of_a_cell_answers_in_time(record) -> None:
+def test_time_of_the_gallery_of_a_cell(record) -> None:
     task = get_task("histo_patches")
     items = [item.item_id for item in record.items]
     task.thumbnails(record, items[:1])  # lists the files
@@ -120,11 +126,10 @@ def test_the_gallery_of_a_cell_answers_in_time(record) -> None:
         assert len(task.thumbnails(record, items[start : start + GALLERY])) == GALLERY
 
     taken = _median(fresh)
-    _say(f"{GALLERY} new thumbnails in {1000 * taken:.0f} ms")
-    assert taken < ANSWER_LIMIT_S
+    _say_answer(f"{GALLERY} new thumbnails", taken)
 
 
-def test_the_map_of_ten_thousand_points_answers_in_time(record) -> None:
+def test_time_of_the_map_of_ten_thousand_points(record) -> None:
     from dashboard.charts import scatter_figure
 
     task = get_task("histo_patches")
@@ -141,11 +146,10 @@ def test_the_map_of_ten_thousand_points_answers_in_time(record) -> None:
     clusters = rng.integers(0, 8, MAP_POINTS)
     controls = task.map_controls(colour_by="cluster")
     taken = _median(lambda: scatter_figure(atlas.scatter(plane, controls, clusters, 0.5)).to_json())
-    _say(f"{MAP_POINTS} points coloured and packed in {1000 * taken:.0f} ms")
-    assert taken < ANSWER_LIMIT_S
+    _say_answer(f"{MAP_POINTS} points coloured and packed", taken)
 
 
-def test_a_moved_threshold_answers_in_time_for_ten_thousand_pictures() -> None:
+def test_time_of_a_moved_threshold_for_ten_thousand_pictures() -> None:
     rng, task = np.random.default_rng(0), get_task("histo_patches")
     truth = rng.integers(0, 2, MAP_POINTS)
     score = np.clip(0.5 + 0.3 * (truth - 0.5) + rng.normal(0, 0.2, MAP_POINTS), 0, 1)
@@ -168,5 +172,4 @@ def test_a_moved_threshold_answers_in_time_for_ten_thousand_pictures() -> None:
         found.members(threshold, 1, 0)
 
     taken = _median(moved)
-    _say(f"curves and bands once in {first:.1f} s, then {1000 * taken:.0f} ms a threshold")
-    assert taken < ANSWER_LIMIT_S
+    _say_answer(f"curves and bands once in {first:.1f} s, then a threshold", taken)

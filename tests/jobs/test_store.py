@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -97,8 +98,8 @@ def test_runs_are_listed_newest_first_and_by_task(
     assert store.list_runs(settings)[-1].run_id == made[0]
 
 
-def test_two_thousand_runs_are_listed_in_well_under_a_second_the_second_time(
-    new_run: NewRunFixture, settings: Settings
+def test_files_that_have_not_changed_are_not_read_again_for_a_list_of_two_thousand_runs(
+    new_run: NewRunFixture, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run()
     request = json.loads((run.folder / "request.json").read_text())
@@ -109,9 +110,8 @@ def test_two_thousand_runs_are_listed_in_well_under_a_second_the_second_time(
         (folder / "request.json").write_text(json.dumps({**request, "run_id": folder.name}))
         (folder / "state.json").write_text(json.dumps(state))
     assert len(store.list_runs(settings)) == 2001
-    start = time.process_time()
-    store.list_runs(settings)
-    assert time.process_time() - start < 0.5  # measured: 0.04 s
+    monkeypatch.setattr(json, "loads", lambda words: pytest.fail("read again"))
+    assert len(store.list_runs(settings)) == 2001
 
 
 def test_a_damaged_state_reads_as_lost_with_one_clear_sentence_and_hides_nothing(
@@ -397,18 +397,22 @@ def test_time_left_follows_from_the_speed(
     assert reporter.state.seconds_left == 77.0
 
 
-def test_reporting_a_step_costs_microseconds(new_run: NewRunFixture) -> None:
+def test_reporting_a_step_never_waits_for_the_disk(
+    new_run: NewRunFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of its own writes the state through; the training goes on meanwhile."""
     run = new_run()
     reporter = FolderReporter(run.folder, fresh_state(run.state))
     reporter.start()
-    start = time.thread_time()
+    waiting: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: waiting.append(threading.get_ident()))
     for step in range(1000):
         reporter.progress(step, 1000, Text("jobs.stage.predicting"), None)
         reporter.metrics({"step": step, "loss": 1.0})
         reporter.stop_wish()
-    spent = time.thread_time() - start
+    assert threading.get_ident() not in waiting
     reporter.end(Status.FINISHED)
-    assert spent / 1000 < 0.001  # measured: 0.0001 s of CPU; a training step takes 0.1 s and more
+    assert threading.get_ident() in waiting, "the end is written through before it returns"
 
 
 def test_pictures_are_kept_in_order_with_captions(new_run: NewRunFixture) -> None:

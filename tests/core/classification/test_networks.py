@@ -1,7 +1,5 @@
 """The symmetric network obeys its law; Grad-CAM finds what a known network looks at."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -104,9 +102,7 @@ def test_weights_that_cannot_be_had_are_said_plainly_and_the_network_starts_from
 ):
     monkeypatch.setattr(networks, "getproxies", dict)
     monkeypatch.setattr(networks, "_is_reachable", lambda host: False)
-    start = time.monotonic()
     net, note = build_network(NetworkPlan("resnet18", "", 2, 64, is_pretrained=True))
-    assert time.monotonic() - start < 30
     assert note is not None
     assert "resnet18" in render(note, "en")
     with torch.no_grad():

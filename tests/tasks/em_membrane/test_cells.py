@@ -131,9 +131,13 @@ def test_diagonal_contact_does_not_connect() -> None:
 
 
 @pytest.mark.slow
-def test_moving_the_threshold_of_a_full_section_takes_under_50_ms() -> None:
-    hierarchy = grow_hierarchy(_smooth_noise((512, 512), 0))
-    start = time.perf_counter()
+def test_ten_moves_of_the_threshold_cost_less_than_growing_the_cells_once() -> None:
+    """Growing took 110 ms and a move 2 ms of a section of 512 x 512."""
+    section = _smooth_noise((512, 512), 0)
+    hierarchy = grow_hierarchy(section)
+    start = time.process_time()
+    grow_hierarchy(section)
+    between = time.process_time()
     for threshold in np.linspace(0.2, 0.8, 10):
         label_cells(hierarchy, float(threshold))
-    assert (time.perf_counter() - start) / 10 < 0.05
+    assert time.process_time() - between < between - start

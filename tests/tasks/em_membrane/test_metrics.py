@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -339,16 +338,14 @@ def test_progress_is_told_after_each_section() -> None:
 
 
 @pytest.mark.data
-def test_real_labels_score_one_against_themselves_in_a_few_seconds() -> None:
+def test_real_labels_score_one_against_themselves() -> None:
     tifffile = pytest.importorskip("tifffile")
     folder = Path(os.environ.get("MICROSCOPY_TEST_DATA", "../shared/data"))
     path = folder / "isbi2012" / "train-labels.tif"
     if not path.is_file():
         pytest.skip(f"the ISBI 2012 labels are not at {path}")
     truth = tifffile.imread(path) > 0
-    start = time.process_time()
     rows = metrics.measure(truth.astype(np.float32), truth)
-    assert time.process_time() - start < 30  # 1.2 s measured; a watershed a threshold takes 90
     found = metrics.score(rows, metrics.best_threshold(rows))
     assert found.pop("pixel_error") == 0
     assert found == pytest.approx(dict.fromkeys(found, 1.0))
