@@ -29,8 +29,11 @@ _CLIP: Final = 8.0
 """Scaled numbers beyond this are outliers of the measurement."""
 _FULL_GROUP: Final = 8.0
 """Pictures from which on the mean of a group counts more than half."""
-_RELIEF_EASE: Final = 15.0
-"""The relief is measured in few numbers that vary little between subjects: less penalty."""
+_RELIEF_EASE: Final = 40.0
+"""The relief is measured in few numbers that vary little between subjects: less penalty.
+
+From 15 to 100 the area under the curve on subjects left out is flat (0.946, 0.949, 0.950).
+"""
 
 
 def features_of(pixels: Pixels) -> Array:
