@@ -61,6 +61,14 @@ class Labels:
         """Whether it is known what belongs together."""
         return any(tag.group for tag in self.tags)
 
+    def is_counter(self, stem: str) -> bool:
+        """Tell whether a file name only counts within its folder, and so names no picture.
+
+        Files in class folders are often just numbered, and C-NMC numbers its validation and its
+        testing cells anew.
+        """
+        return self.layout == "folders" or (self.layout == "c-nmc" and stem.isdecimal())
+
 
 LabelReader = Callable[[Source, Options], Labels]
 
@@ -176,9 +184,10 @@ def twice_named(entries: Sequence[Entry], labels: Labels) -> list[Problem]:
     """Name ids that stand in several places, such as once in training and once in testing."""
     places: dict[str, list[str]] = {}
     for entry in entries:
-        places.setdefault(stem_of(entry.name), []).append(entry.name)
+        if not labels.is_counter(stem_of(entry.name)):
+            places.setdefault(stem_of(entry.name), []).append(entry.name)
     doubled = {i: p for i, p in places.items() if len(p) > 1}
-    if not doubled or labels.layout == "folders":  # numbered files in class folders are usual
+    if not doubled:
         return []
     name, (first, second, *_) = next(iter(doubled.items()))
     text = Text("classes.id_twice", id=name, first=first, second=second, n=len(doubled))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from pipelines.config import option
-from pipelines.contract import Array, Panel, PanelContext, Prediction
+from pipelines.contract import PARTS, Array, Panel, PanelContext, Prediction
 from pipelines.core.classification import leakage
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.evaluation import classes_in
 from pipelines.core.classification.features import find_object
-from pipelines.core.classification.images import Pixels, decode_all, fit_square
+from pipelines.core.classification.images import Pixels, decode_all, fit_square, stem_of
 from pipelines.core.classification.index import Index
 from pipelines.core.classification.labels import UNKNOWN
 from pipelines.core.classification.statistics import decide
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 TEXTS: Final = "classes_panel"
 _TILE_PX: Final = 144
+_ON_WALL: Final = 10
+_LONGEST_NAME: Final = 16
+"""Letters that stand in one line under a picture."""
 
 
 def make_panels(task: ImageClassification) -> tuple[Panel, ...]:
@@ -70,8 +73,8 @@ class WallControls:
 
     texts: ClassVar[str] = "classes_view"
 
-    wall_class: int = option(-1, low=-1, high=50)
-    wall_seed: int = option(0, low=0, high=1000)
+    wall_seed: int = option(0, low=0, high=10_000)
+    wall_class: str = option("")
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,14 @@ def sample_wall(
     index = _index(task, context)
     classes = _classes(task, context)
     rng = np.random.default_rng(controls.wall_seed)
+    wanted = controls.wall_class.strip().casefold()
     views: list[View] = []
     for number in [*range(len(classes)), UNKNOWN]:
         rows = np.flatnonzero(index.label_numbers == number)
-        if not len(rows) or controls.wall_class not in (-1, number):
+        known = "" if number == UNKNOWN else classes[number].casefold()
+        if not len(rows) or wanted not in known:
             continue
-        chosen = rng.choice(rows, min(12, len(rows)), replace=False)
+        chosen = rng.choice(rows, min(_ON_WALL, len(rows)), replace=False)
         name = _class_name(classes, number)
         title = Text("classes_panel.wall.title", name=name, n=len(rows))
         views.append(_gallery(index, [int(i) for i in chosen], title))
@@ -206,7 +211,9 @@ def _pair_gallery(index: Index, pairs: Sequence[leakage.Leak]) -> GalleryView:
     for leak in pairs:
         for name, where in zip((leak.first, leak.second), leak.parts, strict=True):
             pictures.append(_tile(index, index.places[name]))
-            captions.append(Text("classes_panel.leaks.caption", item=name, where=where))
+            known = Text(f"jobs.part.{where}") if where in PARTS else where  # else a subject
+            item = short_name(name)
+            captions.append(Text("classes_panel.leaks.caption", item=item, where=known))
     return GalleryView(Text("classes_panel.leaks.pairs"), tuple(pictures), tuple(captions))
 
 
@@ -329,8 +336,14 @@ def _tile(index: Index, row: int) -> Pixels:
     return fit_square(pixels, _TILE_PX)
 
 
+def short_name(item_id: str) -> str:
+    """Return the file name without its ending, a long one by its ends: ids have 40 letters."""
+    stem = stem_of(item_id)
+    return stem if len(stem) <= _LONGEST_NAME else f"{stem[:7]}…{stem[-6:]}"
+
+
 def _gallery(index: Index, rows: Sequence[int], title: Text) -> GalleryView:
-    names = [index.source.entries[i].name.rsplit("/", 1)[-1] for i in rows]
+    names = [short_name(index.source.entries[i].name) for i in rows]
     return GalleryView(
         title, tuple(_tile(index, i) for i in rows), tuple(verbatim(n) for n in names)
     )

@@ -57,3 +57,12 @@ def test_predictions_are_of_the_testing_cells_where_there_are_some(tree):
 
     record = _record(TASK, tree)
     assert TASK.default_items(record) == ["testing_data/C-NMC_test_final_phase_data/1.bmp"]
+
+
+def test_numbers_of_validation_and_testing_cells_are_no_ids(tree):
+    """The official tree counts from 1 in both folders; renaming them would be the mistake."""
+    texts = [problem.text.id for problem in TASK.inspect(tree, {}).problems]
+    assert "classes.id_twice" not in texts
+    _write(tree, "training_data/fold_1/all/UID_11_1_1_all.bmp")
+    texts = [problem.text.id for problem in TASK.inspect(tree, {}).problems]
+    assert "classes.id_twice" in texts
