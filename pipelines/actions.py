@@ -353,13 +353,13 @@ def _predict_and_measure(
     config = configs.parse(task.config_type, run.request.config)
     samples = task.open_dataset(record, item_ids)
     folder = run.prediction_folder
-    folder.mkdir(exist_ok=True)
     rows: list[ItemStatistics] = []
     items = ItemTable()
     num_done = 0
     stage = Text("jobs.stage.predicting")
     reporter.progress(0, len(samples), stage, None)
     with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         predictions = predict(checkpoint, samples, config, reporter)
         written = task.write_predictions(predictions, record, folder)
         for index, prediction in enumerate(written):

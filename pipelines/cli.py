@@ -24,9 +24,9 @@ from pipelines import config as configs
 from pipelines import registry, studies
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
 from pipelines.contract import DatasetRecord, MetricInfo, Task
+from pipelines.core.files import existing_path
 from pipelines.errors import (
     ConfigError,
-    DatasetNotFoundError,
     PipelineError,
     RunNotFoundError,
 )
@@ -160,13 +160,11 @@ def _inspect(values: Values, terminal: Terminal) -> int:
 
     task = registry.get_task(values["task"])
     options = _Options.of(task, values)
-    source = Path(values["data"]).expanduser()
-    if values["data"] == "sample" and not source.exists():
-        record = datasets.builtin_sample(task, load_settings())
-        source = record.root
-    if not source.exists():
-        raise DatasetNotFoundError(Text("jobs.no_such_path", path=values["data"]))
-    found = task.inspect(source.resolve(), options.data)
+    if values["data"] == "sample" and not Path("sample").exists():
+        source = datasets.builtin_sample(task, load_settings()).root
+    else:
+        source = existing_path(values["data"])
+    found = task.inspect(source, options.data)
     shown = [(n, v if isinstance(v, Text) else verbatim(str(v))) for n, v in found.facts]
     terminal.table(shown)
     for problem in found.problems:
@@ -423,7 +421,7 @@ def _evaluate(values: Values, terminal: Terminal) -> int:
     from pipelines import actions
 
     task = registry.get_task(values["task"])
-    folder, truth = Path(values["prediction"]), Path(values["truth"])
+    folder, truth = (existing_path(values[name]) for name in ("prediction", "truth"))
     _, scores = actions.run_evaluation(task, folder, truth)
     (part,) = scores.parts.values()
     point = scores.operating_point
@@ -569,10 +567,7 @@ def _open_data(task: Task, source: str, options: _Options) -> DatasetRecord:
     settings = load_settings()
     if source == "sample" and not Path(source).exists():
         return datasets.builtin_sample(task, settings)
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DatasetNotFoundError(Text("jobs.no_such_path", path=source))
-    return datasets.register(task, path.resolve(), options.data, settings)
+    return datasets.register(task, existing_path(source), options.data, settings)
 
 
 def _open_for_view(task: Task, values: Values) -> tuple[DatasetRecord, Mapping[str, Any]]:

@@ -154,6 +154,8 @@ def _set(
         if not rest or rest[0].startswith("--"):
             raise _usage("cli.value_missing", command, word=argument.usage.strip("[]"))
         value = rest.pop(0)
+    if argument.is_required and not value.strip():
+        raise _usage("cli.value_missing", command, word=argument.usage)
     if argument.is_repeated:
         values.setdefault(argument.key, []).append(value)
     elif argument.key in values:

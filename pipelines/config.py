@@ -183,7 +183,7 @@ def _texts_of(config_type: type[Any], name: str) -> str:
 def _read(info: OptionInfo, value: Any) -> tuple[Value, Text | None]:
     try:
         typed = _typed(info, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last one: infinity as a whole number
         return info.default, _complaint(
             "config.type", info, value, kind=Text(f"config.{info.kind}")
         )

@@ -6,7 +6,7 @@
       CheckpointError   CheckpointNotFoundError  CheckpointMismatchError
       TaskError         UnknownTaskError  TaskLoadError
       ComputeError      NoDeviceError  DeviceMemoryError  NonFiniteLossError
-      JobError          RunNotFoundError  RunConflictError  DiskFullError
+      JobError          RunNotFoundError  RunConflictError  DiskFullError  NotWritableError
 
 The text says what was got, what is allowed, and what to do next.
 """
@@ -108,3 +108,7 @@ class RunConflictError(JobError, RuntimeError):
 
 class DiskFullError(JobError, OSError):
     """Report that a file could not be written for lack of space."""
+
+
+class NotWritableError(JobError, OSError):
+    """Report a place that may not be written to, or that cannot be a file or folder."""

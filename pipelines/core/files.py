@@ -1,4 +1,7 @@
-"""Write files so that a reader, a crash or a full disk never meets half of one."""
+"""Write files so that a reader, a crash or a full disk never meets half of one.
+
+And meet paths and JSON that may come from anybody.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import DiskFullError
+from pipelines.errors import (
+    DatasetNotFoundError,
+    DiskFullError,
+    NotWritableError,
+    PipelineError,
+)
 from pipelines.text import Text
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_DENIED = frozenset(
+    {
+        errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOENT, errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+    }
+)  # fmt: skip
 _REPLACE_TRIES = 20
 
 
@@ -42,13 +56,26 @@ def disk_full(path: Path) -> DiskFullError:
     return DiskFullError(Text("jobs.disk_full", file=path.name, folder=str(path.parent), free=free))
 
 
+def _is_denied(error: BaseException, path: Path) -> bool:
+    """Tell whether the system refused to write at `path`, and not to read something else."""
+    if not isinstance(error, OSError) or error.errno not in _DENIED or error.filename is None:
+        return False
+    named = Path(os.fsdecode(error.filename))
+    is_above = path == named or named in path.parents
+    return is_above or named.parent == path.parent or path in named.parents
+
+
 @contextmanager
 def disk_errors(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
-    """Turn "no space left" inside the block into a `DiskFullError` that names `path`.
+    """Turn what the system has against writing into one sentence that names `path`.
 
     Args:
         path: What is written.
         leftover: File that is removed when the block fails, however it fails.
+
+    Raises:
+        DiskFullError: There is no space.
+        NotWritableError: The place may not be written to, or cannot be one.
     """
     try:
         yield
@@ -58,6 +85,8 @@ def disk_errors(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
                 leftover.unlink(missing_ok=True)
         if is_disk_full(error) and not isinstance(error, DiskFullError):
             raise disk_full(path) from error
+        if _is_denied(error, path) and not isinstance(error, PipelineError):
+            raise NotWritableError(Text("files.not_writable", path=str(path))) from error
         raise
 
 
@@ -79,6 +108,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:  # any JSON value
     """Replace a JSON file in one step; NaN is written as Python writes and reads it."""
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def parse_json(content: bytes | str) -> Any:  # whatever JSON holds
+    """Read JSON that may come from anybody.
+
+    Raises:
+        ValueError: It is no JSON, or nested deeper than anything that is meant well.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def replace(source: Path, target: Path) -> None:
@@ -104,7 +145,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         DiskFullError: No space; the former `target` is untouched.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex[:8]
     beside = target.with_name(f".{target.name}.{mark}.part")
     former = target.with_name(f".{target.name}.{mark}.former")
@@ -116,12 +158,40 @@ def new_folder(target: Path) -> Iterator[Path]:
             os.replace(target, former)
         os.replace(beside, target)
     except BaseException:
-        if former.exists() and not target.exists():
+        if path_exists(former) and not target.exists():
             os.replace(former, target)
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(former, ignore_errors=True)
+
+
+def typed_path(words: str) -> Path | None:
+    """Return the path that somebody typed, links followed, or None for what can be none."""
+    try:
+        return Path(words).expanduser().resolve() if words.strip() else None
+    except (OSError, ValueError, RuntimeError):  # NUL, too long, an unknown home, a circle of links
+        return None
+
+
+def existing_path(words: str) -> Path:
+    """Return the existing path that somebody typed in a terminal, where any may be read.
+
+    Raises:
+        DatasetNotFoundError: Nothing is there.
+    """
+    path = typed_path(words)
+    if path is None or not path_exists(path):
+        raise DatasetNotFoundError(Text("jobs.no_such_path", path=words[:200]))
+    return path
+
+
+def path_exists(path: Path) -> bool:
+    """Tell whether something stands at a path; what cannot be looked at is not there."""
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -132,6 +202,6 @@ def _write_through(path: Path, content: bytes) -> None:
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists() and path != path.parent:
+    while not path_exists(path) and path != path.parent:
         path = path.parent
     return path

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
-from pipelines.core.files import disk_errors
+from pipelines.core.files import disk_errors, path_exists, typed_path
 from pipelines.errors import DataError, DatasetNotFoundError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -28,25 +28,15 @@ def resolve_source(text_path: str, settings: Settings) -> Path:
     """
     typed = text_path.strip().strip('"')
     roots = [root.resolve() for root in settings.data_roots]
-    try:
-        path = Path(typed).expanduser().resolve() if typed else None
-    except (OSError, ValueError, RuntimeError):  # NUL, too long, an unknown home, a circle of links
-        path = None
+    path = typed_path(typed)
     if path is None:
         raise DatasetNotFoundError(Text("data.no_path", path=typed[:200]))
     if not any(path.is_relative_to(root) for root in roots):
         shown = ", ".join(dict.fromkeys(str(root) for root in roots))
         raise DataError(Text("data.outside_roots", path=typed[:200], roots=shown))
-    if not _exists(path):
+    if not path_exists(path):
         raise DatasetNotFoundError(Text("data.no_path", path=typed[:200]))
     return path
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def new_upload_folder(settings: Settings) -> Path:

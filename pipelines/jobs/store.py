@@ -37,7 +37,7 @@ from zipfile import BadZipFile
 from filelock import FileLock, Timeout
 
 from pipelines.contract import DatasetRecord, ItemStatistics, SplitManifest
-from pipelines.core.files import disk_errors, write_bytes, write_json
+from pipelines.core.files import disk_errors, parse_json, path_exists, write_bytes, write_json
 from pipelines.core.provenance import code_version, package_versions
 from pipelines.errors import JobError, RunConflictError, RunNotFoundError
 from pipelines.settings import Settings, load_settings
@@ -442,9 +442,9 @@ def create_run(new: NewRun, settings: Settings | None = None, *, folder: Path | 
     """
     settings = settings or load_settings()
     folder = folder or _new_folder(settings.runs)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    existed = path_exists(folder)
+    if existed and (not folder.is_dir() or any(folder.iterdir())):
         raise RunConflictError(Text("jobs.folder_taken", folder=str(folder)))
-    existed = folder.exists()
     try:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -735,7 +735,7 @@ _STATE_NAMES: Final = frozenset(f.name for f in dataclasses.fields(RunState))
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+    return parse_json(path.read_bytes())
 
 
 @contextmanager
@@ -769,7 +769,7 @@ def _read_lines(path: Path, since: int) -> tuple[list[dict[str, Any]], int]:
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError:
         return None  # cut short by a crash; the next line is whole again
     return value if isinstance(value, dict) else None

@@ -13,8 +13,7 @@ from pipelines import config as configs
 from pipelines.commands import JSON, Argument, Command, Terminal, Values
 from pipelines.contract import Sample
 from pipelines.core.classification.atlas import read_aloud
-from pipelines.core.files import write_json
-from pipelines.errors import DatasetNotFoundError
+from pipelines.core.files import existing_path, write_json
 from pipelines.text import Text, verbatim
 
 if TYPE_CHECKING:
@@ -68,13 +67,6 @@ class QuietRun:
         return None
 
 
-def _path(values: Values) -> Path:
-    path = Path(values["data"]).expanduser()
-    if not path.exists():
-        raise DatasetNotFoundError(Text("jobs.no_such_path", path=values["data"]))
-    return path.resolve()
-
-
 def _record(task: ImageClassification, path: Path) -> Any:
     from pipelines.contract import DatasetRecord
 
@@ -89,7 +81,7 @@ def _cluster(task: ImageClassification, values: Values, terminal: Terminal) -> i
     """Embed the pictures by a checkpoint, cluster them, and write map and scores."""
     from pipelines.core.classification import embedding
 
-    record = _record(task, _path(values))
+    record = _record(task, existing_path(values["data"]))
     samples = task.open_dataset(record)
     out = Path(values["out"])
     run = QuietRun(out, terminal)

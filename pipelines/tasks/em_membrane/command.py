@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.commands import Argument, Command, Terminal, Values
-from pipelines.core.files import disk_errors
+from pipelines.core.files import disk_errors, existing_path
 from pipelines.core.images import open_stack
-from pipelines.errors import DatasetNotFoundError
 from pipelines.tasks.em_membrane.convert import convert_to_png
 from pipelines.text import Text
 
 
 def convert(values: Values, terminal: Terminal) -> int:
     """Convert a stack to PNGs in a zip, and report sizes and pixel equality."""
-    source, target = Path(values["input"]), Path(values["output"])
-    if not source.exists():
-        raise DatasetNotFoundError(Text("jobs.no_such_path", path=str(source)))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    source, target = existing_path(values["input"]), Path(values["output"])
     stage = Text("em.convert_stage")
     with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         report = convert_to_png(
             open_stack(source), target, lambda done, n: terminal.progress(done, n, stage, None)
         )

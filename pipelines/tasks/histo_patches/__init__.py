@@ -16,7 +16,8 @@ from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import Source, stem_of
 from pipelines.core.classification.labels import Labels, Options
 from pipelines.core.classification.task import ImageClassification
-from pipelines.errors import DataFormatError, DatasetNotFoundError
+from pipelines.core.files import existing_path
+from pipelines.errors import DataFormatError
 from pipelines.tasks.histo_patches import data, fake
 from pipelines.text import Text
 
@@ -95,10 +96,7 @@ class HistoPatches(ImageClassification):
 
     def _check(self, values: Values, terminal: Terminal) -> int:
         """Compare a submission with the sample; the first thing that is wrong is the error."""
-        mine, sample = (Path(values[name]).expanduser() for name in ("submission", "sample"))
-        for path in (mine, sample):
-            if not path.exists():
-                raise DatasetNotFoundError(Text("jobs.no_such_path", path=str(path)))
+        mine, sample = (existing_path(values[name]) for name in ("submission", "sample"))
         wanted = data.ids_of_sample(sample, self)
         text = mine.read_text(encoding="utf-8-sig", errors="replace")
         for problem in files.check_submission(text, wanted, mine.name):
