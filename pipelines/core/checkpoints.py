@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.core.files import new_folder, write_json
+from pipelines.core.files import new_folder, parse_json, write_json
 from pipelines.core.provenance import code_version, package_versions
 from pipelines.errors import (
     CheckpointError,
@@ -35,6 +34,13 @@ Array = NDArray[Any]
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 RUN_SUBFOLDER = "checkpoint"
+_MAPPINGS = ("architecture", "config", "split", "scores", "operating_point", "versions", "extra")
+_WORDS = (
+    "task_id", "title", "run_id", "dataset_title", "dataset_id", "data_fingerprint",
+    "threshold_source", "device", "code_version", "created", "license", "notes", "weights_sha256",
+)  # fmt: skip
+_LARGEST = 100_000
+"""No number that describes a network of any task is larger; to build one would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -337,12 +343,37 @@ def _save_weights(
 def _read_card(file: Path) -> CheckpointCard:
     names = {f.name for f in dataclasses.fields(CheckpointCard)}
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = parse_json(file.read_bytes())
+        _check_card({name: value for name, value in data.items() if name in names}, file)
         return CheckpointCard(**{name: value for name, value in data.items() if name in names})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             Text("checkpoints.damaged_card", file=str(file), cause=_first_line(error))
         ) from error
+
+
+def _check_card(values: Mapping[str, Any], file: Path) -> None:
+    """Refuse a card without what it must say, of other types, or of an impossible network."""
+    if missing := [n for n in ("task_id", "architecture", "config") if n not in values]:
+        raise CheckpointError(
+            Text("checkpoints.card_lacks", file=str(file), names=", ".join(missing))
+        )
+    wrong = [n for n in _MAPPINGS if not isinstance(values.get(n, {}), dict)]
+    wrong += [n for n in _WORDS if not isinstance(values.get(n, ""), str)]
+    wrong += [n for n in ("scores",) if not _holds(values, n, dict)]
+    wrong += [n for n in ("operating_point",) if not _holds(values, n, (int, float))]
+    sizes = values["architecture"].values() if "architecture" not in wrong else ()
+    if any(isinstance(size, (int, float)) and abs(size) > _LARGEST for size in sizes):
+        wrong.append("architecture")
+    if wrong:
+        raise CheckpointError(
+            Text("checkpoints.card_wrong", file=str(file), names=", ".join(wrong))
+        )
+
+
+def _holds(values: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> bool:
+    found = values.get(name, {})
+    return not isinstance(found, dict) or all(isinstance(v, kind) for v in found.values())
 
 
 def _entries(cards: list[Path], *, is_builtin: bool) -> Iterator[CheckpointEntry]:

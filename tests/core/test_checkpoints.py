@@ -121,10 +121,44 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         load_weights(folder)
     assert "cannot be read" in both(caught.value)[0]
     assert "illisibles" in both(caught.value)[1]
-    for content in ("{", "[]", "{}", '{"task_id": 1}'):
+    for content in ("{", "[]", "[" * 200_000):
         (folder / "card.json").write_text(content)
         with pytest.raises(CheckpointError, match=r"card\.json cannot be read"):
             load_card(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"architecture": None}, "architecture"),
+        ({"architecture": {"depth": 10**9}}, "architecture"),
+        ({"architecture": {"width": float("inf")}}, "architecture"),
+        ({"config": [1]}, "config"),
+        ({"scores": 5}, "scores"),
+        ({"scores": {"test": 1.0}}, "scores"),
+        ({"operating_point": {"threshold": "a"}}, "operating_point"),
+        ({"title": 5, "notes": []}, "title, notes"),
+    ],
+)
+def test_a_card_with_something_impossible_is_refused_before_it_is_used(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    """A depth of a thousand million once filled the memory while the network was built."""
+    folder = save_checkpoint(tmp_path / "c", weights(), CARD)
+    data = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**data, **change}))
+    with pytest.raises(CheckpointError) as caught:
+        load_card(folder)
+    english, french = both(caught.value)
+    assert f"impossible in {words};" in english
+    assert f"impossible ({words})" in french
+
+
+def test_a_card_names_what_it_lacks(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "c", weights(), CARD)
+    (folder / "card.json").write_text('{"task_id": "em"}')
+    with pytest.raises(CheckpointError, match=r"card\.json lacks architecture, config"):
+        load_card(folder)
 
 
 def test_a_card_of_a_later_version_is_read_without_its_new_fields(tmp_path: Path) -> None:

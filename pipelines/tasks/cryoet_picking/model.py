@@ -115,8 +115,11 @@ def build_network(architecture: Mapping[str, Any]) -> Any:  # one of the classes
         ConfigError: MONAI is wanted and not installed.
         CheckpointMismatchError: An architecture that this version does not know.
     """
-    name, width = str(architecture["name"]), int(architecture["width"])
-    outputs = int(architecture["num_outputs"])
+    try:
+        name, width = str(architecture["name"]), int(architecture["width"])
+        outputs = int(architecture["num_outputs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointMismatchError(Text("cryoet.unknown_network", name="?")) from error
     if name == "light":
         return LightUNet(outputs, width)
     if name not in ("monai_unet", "segresnet", "dynunet"):

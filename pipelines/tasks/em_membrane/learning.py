@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from pipelines.config import describe, parse, to_json
 from pipelines.contract import Array, Prediction, RunReporter, Sample, TrainingData
 from pipelines.core.checkpoints import (
     CheckpointCard,
@@ -128,6 +129,11 @@ def _card(config: Config, facts: Mapping[str, Any]) -> CheckpointCard:
 
 
 def _with_architecture(config: Config, architecture: Mapping[str, Any]) -> Config:
-    """Take the network from the card: weights fit no other."""
-    known = {f.name for f in fields(Config)}
-    return replace(config, **{n: v for n, v in architecture.items() if n in known})
+    """Take the network from the card: weights fit no other.
+
+    Raises:
+        ConfigError: The card announces a network that no option allows.
+    """
+    known = {info.name for info in describe(Config)}
+    network = {name: value for name, value in architecture.items() if name in known}
+    return parse(Config, {**to_json(config), **network})
