@@ -204,7 +204,7 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
         name = path.relative_to(root).as_posix()
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
+        if path.is_symlink() and not stays_below(root, path):
             refusals.append(Refusal(name, Text("images.link_outside", file=name)))
         elif not path.is_file() or not os.access(path, os.R_OK):
             refusals.append(Refusal(name, Text("images.unreadable", file=name)))
@@ -212,6 +212,14 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
             files.append(ImageFile(path, name=name))
     files.sort(key=lambda file: natural_key(file.name))
     return Listing(root, tuple(files), tuple(refusals))
+
+
+def stays_below(root: Path, link: Path) -> bool:
+    """Tell whether a link leads to something below a resolved folder."""
+    try:
+        return link.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links
+        return False
 
 
 def _only_zip(folder: Path) -> Path | None:

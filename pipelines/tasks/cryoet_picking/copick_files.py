@@ -6,7 +6,6 @@ write, and that we read what it writes, is tested where it is installed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core.files import write_json
+from pipelines.core.files import parse_json, write_json
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.particles import Particle, from_copick
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
@@ -73,6 +72,8 @@ def parse_picks(content: bytes, *, file: str) -> PickFile:
     if not isinstance(data, dict) or not data.get("pickable_object_name"):
         raise DataFormatError(Text("cryoet.no_pick_file", file=file))
     points = data.get("points") or []
+    if not isinstance(points, list) or not isinstance(data["pickable_object_name"], str):
+        raise DataFormatError(Text("cryoet.bad_point", file=file))
     try:
         places = [[float(p["location"][axis]) for axis in "zyx"] for p in points]
         scores = [float(p.get("score", 1.0) or 0.0) for p in points]
@@ -115,8 +116,8 @@ def is_config(content: bytes) -> bool:
 
 def _parse_json(content: bytes, file: str) -> Any:  # whatever JSON holds
     try:
-        return json.loads(content)
-    except (ValueError, UnicodeDecodeError) as error:
+        return parse_json(content)
+    except ValueError as error:
         raise DataFormatError(Text("cryoet.broken_json", file=file)) from error
 
 

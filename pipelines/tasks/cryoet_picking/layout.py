@@ -9,7 +9,9 @@ from pathlib import PurePosixPath
 
 from pipelines.tasks.cryoet_picking.volumes import SUFFIXES
 
-_VOLUME = re.compile(r"(?:^|.*/)ExperimentRuns/([^/]+)/VoxelSpacing([0-9.]+)/([^/]+)\.zarr/(.+)$")
+_VOLUME = re.compile(
+    r"(?:^|.*/)ExperimentRuns/([^/]+)/VoxelSpacing([0-9]+(?:[.][0-9]+)?)/([^/]+)\.zarr/(.+)$"
+)
 _PICKS = re.compile(r"(?:^|.*/)ExperimentRuns/([^/]+)/Picks/([^/]+)\.json$")
 _ZARR_HEAD = re.compile(r"(.+\.zarr)/(?:\.zgroup|\.zattrs|\.zarray|zarr\.json)$")
 # The type that most entrants used comes first.

@@ -82,6 +82,8 @@ def from_copick(entries: Sequence[Mapping[str, Any]]) -> tuple[Particle, ...]:
     Raises:
         DataFormatError: An entry without a name, label or radius, or two of one name.
     """
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise DataFormatError(Text("cryoet.config_entry", name="?"))
     particles = tuple(_particle(entry) for entry in entries if entry.get("is_particle", True))
     found = names(particles)
     if len(set(found)) < len(found) or not particles:
@@ -94,15 +96,18 @@ def _particle(entry: Mapping[str, Any]) -> Particle:
     known = _BY_NAME.get(name)
     radius = entry.get("radius") or (known.radius_angstrom if known else None)
     label = entry.get("label") or (known.label if known else None)
+    notes = entry.get("metadata") or {}
     try:
         values = float(radius), int(label)  # type: ignore[arg-type]  # None is refused below
-    except (TypeError, ValueError):
+        weight = float(notes.get("score_weight", known.weight if known else 1.0))
+        colour = _colour(entry.get("color"), known)
+    except (TypeError, ValueError, OverflowError, AttributeError):
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?")) from None
     if not name or not math.isfinite(values[0]) or values[0] <= 0 or values[1] < 1:
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?"))
-    weight = entry.get("metadata", {}).get("score_weight", known.weight if known else 1.0)
-    colour = _colour(entry.get("color"), known)
-    return Particle(name, values[1], values[0], float(weight), colour)
+    if not 0 <= weight < math.inf:
+        raise DataFormatError(Text("cryoet.config_entry", name=name))
+    return Particle(name, values[1], values[0], weight, colour)
 
 
 def _colour(value: Any, known: Particle | None) -> tuple[int, int, int]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import zipfile
+import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipelines.contract import SourceFile
-from pipelines.errors import DataFormatError, DatasetNotFoundError
+from pipelines.core.images_files import stays_below
+from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.text import Text
 
 _MAX_FILES = 400_000
 _MAX_JSON_BYTES = 200_000_000
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,15 @@ class Tree:
             DataFormatError: It is missing, unreadable or unreasonably large.
         """
         try:
+            if self.size(name) > _MAX_JSON_BYTES:
+                raise DataFormatError(Text("cryoet.file_too_large", file=name))
             if self.archive:
                 with zipfile.ZipFile(self.archive_path) as file:
-                    if file.getinfo(name).file_size > _MAX_JSON_BYTES:
-                        raise DataFormatError(Text("cryoet.file_too_large", file=name))
                     return file.read(name)
             return (self.root / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except PipelineError:
+            raise
+        except _DAMAGE as error:  # an encrypted member is a RuntimeError
             raise DataFormatError(Text("cryoet.unreadable", file=name)) from error
 
     def size(self, name: str) -> int:
@@ -60,16 +67,23 @@ class Tree:
         return (self.root / name).stat().st_size
 
     def source_file(self, name: str, role: str) -> SourceFile:
-        """Return the fingerprint of one file."""
+        """Return the fingerprint of one file.
+
+        Raises:
+            DataFormatError: It cannot be read.
+        """
         digest = hashlib.sha256()
-        with ExitStack() as stack:
-            if self.archive:
-                archive = stack.enter_context(zipfile.ZipFile(self.archive_path))
-                file = stack.enter_context(archive.open(name))
-            else:
-                file = stack.enter_context((self.root / name).open("rb"))
-            while block := file.read(1 << 20):
-                digest.update(block)
+        try:
+            with ExitStack() as stack:
+                if self.archive:
+                    archive = stack.enter_context(zipfile.ZipFile(self.archive_path))
+                    file = stack.enter_context(archive.open(name))
+                else:
+                    file = stack.enter_context((self.root / name).open("rb"))
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except _DAMAGE as error:
+            raise DataFormatError(Text("cryoet.unreadable", file=name)) from error
         path = f"{self.archive}!{name}" if self.archive else name
         return SourceFile(path, role, self.size(name), digest.hexdigest())
 
@@ -121,11 +135,19 @@ def _zip_names(source: Path) -> tuple[str, ...]:
 
 
 def _folder_names(folder: Path) -> tuple[str, ...]:
-    names: list[str] = []
-    for here, folders, files in os.walk(folder):
-        folders.sort()
-        relative = Path(here).relative_to(folder)
-        names.extend((relative / f).as_posix() for f in files)
-        if len(names) > _MAX_FILES:
-            raise DataFormatError(Text("cryoet.too_many_files", n=_MAX_FILES, path=str(folder)))
+    names = list(itertools.islice(_walk(folder, "", folder.resolve()), _MAX_FILES + 1))
+    if len(names) > _MAX_FILES:
+        raise DataFormatError(Text("cryoet.too_many_files", n=_MAX_FILES, path=str(folder)))
     return tuple(sorted(names))
+
+
+def _walk(folder: Path, prefix: str, root: Path) -> Iterator[str]:
+    """Yield the plain files below a folder; links that lead out of `root` are no part of it."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            if entry.is_symlink() and not stays_below(root, Path(entry.path)):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", root)
+            elif entry.is_file():
+                yield f"{prefix}{entry.name}"

@@ -9,12 +9,15 @@ process, since there is no mapping of packed bytes.
 from __future__ import annotations
 
 import functools
+import json
 import math
 import shutil
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -22,7 +25,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataFormatError, DatasetNotFoundError
+from pipelines.core.files import disk_errors
+from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.text import Text
 
 Format = Literal["zarr", "mrc", "tiff", "npy"]
@@ -38,6 +42,15 @@ SUFFIXES: dict[str, Format] = {
 _UNIT_ANGSTROM = {"angstrom": 1.0, "nanometer": 10.0, "nm": 10.0, "micrometer": 1e4, "": 1.0}
 _MRC_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _MRC_HEADER_BYTES = 1024
+_MOST_VOXELS = 20_000_000_000  # 270 of the challenge's tomograms
+_MOST_CHUNK_BYTES = 2_000_000_000
+_MOST_RATIO = 200  # what a tomogram packs to; a zip that unpacks to more is no tomogram
+_HARMLESS_BYTES = 64_000_000
+_DAMAGE = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
+    MemoryError, ArithmeticError, SyntaxError, tokenize.TokenError, struct.error,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,7 @@ class Volume:
             at[axis] = part
         try:
             found = np.asarray(array[tuple(at)])
-        except (OSError, ValueError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise DataFormatError(Text("cryoet.damaged_volume", file=self.name)) from error
         kept = [a for a, part in zip(self.axes, wanted, strict=True) if isinstance(part, slice)]
         return np.transpose(found, [sorted(kept).index(a) for a in kept])
@@ -159,6 +172,7 @@ def open_volume(path: Path, member: str = "") -> Volume:
         known = ", ".join(sorted({".zarr", *SUFFIXES}))
         raise DataFormatError(Text("cryoet.unknown_format", file=name.name, known=known))
     array = _open_array(path, member, format, "")
+    _check_values(array, name.name)
     if array.ndim != 3 or min(array.shape) < 4:
         raise DataFormatError(
             Text("cryoet.not_3d", file=name.name, shape=" x ".join(map(str, array.shape)))
@@ -166,6 +180,15 @@ def open_volume(path: Path, member: str = "") -> Volume:
     Z, Y, X = (int(n) for n in array.shape)
     level = Level("", (Z, Y, X), _file_spacing(_plain_file(path, member), format))
     return Volume(path, member, format, str(array.dtype), (level,))
+
+
+def _check_values(array: Any, name: str) -> None:
+    """Refuse complex numbers, words, records and objects, and more than can be meant."""
+    if np.dtype(array.dtype).kind not in "iufb":
+        raise DataFormatError(Text("cryoet.no_grey_values", file=name, dtype=str(array.dtype)))
+    if math.prod(array.shape) > _MOST_VOXELS:
+        shape = " x ".join(map(str, array.shape))
+        raise DataFormatError(Text("cryoet.too_large", file=name, shape=shape))
 
 
 def _plain_file(path: Path, member: str) -> Path:
@@ -181,16 +204,28 @@ def _unpacked(archive: Path, member: str, stamp: int) -> Path:
     folder = Path(tempfile.mkdtemp(dir=_scratch().name))
     target = folder / PurePosixPath(member).name
     try:
-        with (
-            zipfile.ZipFile(archive) as file,
-            file.open(member) as source,
-            target.open("wb") as out,
-        ):
-            shutil.copyfileobj(source, out, 1 << 20)
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(archive) as file:
+            _refuse_bomb(archive, file.getinfo(member))
+            with file.open(member) as source, disk_errors(target), target.open("wb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+    except PipelineError:
+        raise
+    except _DAMAGE as error:
         name = PurePosixPath(member).name
         raise DataFormatError(Text("cryoet.damaged_volume", file=name)) from error
     return target
+
+
+def _refuse_bomb(archive: Path, info: zipfile.ZipInfo) -> None:
+    if _is_bomb(info.file_size, info.compress_size):
+        ratio = round(info.file_size / max(info.compress_size, 1))
+        raise DataFormatError(
+            Text("images.zip_bomb", file=archive.name, member=info.filename, ratio=ratio)
+        )
+
+
+def _is_bomb(num_bytes: int, num_packed: int) -> bool:
+    return num_bytes > max(_HARMLESS_BYTES, _MOST_RATIO * num_packed)
 
 
 @functools.lru_cache(maxsize=1)
@@ -218,7 +253,9 @@ def _open_array(path: Path, member: str, format: Format, level: str) -> Any:
         if format == "npy":
             return np.load(plain, mmap_mode="r", allow_pickle=False)
         return _read_tiff(plain)
-    except (OSError, ValueError, KeyError, EOFError, struct.error) as error:
+    except PipelineError:
+        raise
+    except _DAMAGE as error:
         raise DataFormatError(Text("cryoet.damaged_volume", file=member or path.name)) from error
 
 
@@ -245,15 +282,17 @@ def _describe_zarr(path: Path, member: str) -> Volume:
     name = Path(member or path).name
     try:
         node = _open_zarr(path, member)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(node, zarr.Array):
+            return _describe_bare_array(path, member, node)
+        attributes = dict(node.attrs)
+        scales = attributes.get("ome", attributes).get("multiscales")
+        if not scales:
+            raise DataFormatError(Text("cryoet.no_multiscales", file=name))
+        return _describe_multiscale(path, member, node, scales[0])
+    except PipelineError:
+        raise
+    except _DAMAGE as error:  # its metadata may say anything
         raise DataFormatError(Text("cryoet.damaged_volume", file=name)) from error
-    if isinstance(node, zarr.Array):
-        return _describe_bare_array(path, member, node)
-    attributes = dict(node.attrs)
-    scales = attributes.get("ome", attributes).get("multiscales")
-    if not scales:
-        raise DataFormatError(Text("cryoet.no_multiscales", file=name))
-    return _describe_multiscale(path, member, node, scales[0])
 
 
 def _describe_bare_array(path: Path, member: str, array: Any) -> Volume:
@@ -262,6 +301,7 @@ def _describe_bare_array(path: Path, member: str, array: Any) -> Volume:
         raise DataFormatError(
             Text("cryoet.not_3d", file=name, shape=" x ".join(map(str, array.shape)))
         )
+    _check_array(array, name)
     Z, Y, X = array.shape
     return Volume(path, member, "zarr", str(array.dtype), (Level("", (Z, Y, X), 0.0),))
 
@@ -280,6 +320,7 @@ def _describe_multiscale(path: Path, member: str, node: Any, scale: dict[str, An
             problems.append(Text("cryoet.level_missing", file=name, level=key))
             continue
         array = node[key]
+        _check_array(array, name)
         full = array if full is None else full
         _check_axes(array.shape, scale, places, name)
         Z, Y, X = (int(array.shape[a]) for a in places)
@@ -290,6 +331,18 @@ def _describe_multiscale(path: Path, member: str, node: Any, scale: dict[str, An
     return Volume(
         path, member, "zarr", str(full.dtype), tuple(levels), places, full.ndim, tuple(problems)
     )
+
+
+def _check_array(array: Any, name: str) -> None:
+    """Refuse what would run code, or fill the memory, when its first chunk is read."""
+    if "pickle" in json.dumps(array.metadata.to_dict(), default=str):
+        raise DataFormatError(Text("cryoet.holds_code", file=name))
+    _check_values(array, name)
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    if size > _MOST_CHUNK_BYTES:
+        raise DataFormatError(
+            Text("cryoet.chunk_too_large", file=name, size=size, limit=_MOST_CHUNK_BYTES)
+        )
 
 
 def _axes(scale: dict[str, Any], name: str) -> tuple[tuple[int, int, int], float]:
@@ -455,17 +508,21 @@ def write_mrc(path: Path, volume: NDArray[np.float32], *, spacing_angstrom: floa
 def _read_tiff(path: Path) -> NDArray[Any]:
     import tifffile
 
-    try:
-        return np.asarray(tifffile.memmap(path, mode="r"))
-    except ValueError:  # compressed, or pages apart
-        return np.asarray(tifffile.imread(path))
+    # OME names further files that belong to it; they are not read, since they may be anybody's
+    with suppress(ValueError):  # raised where values are compressed, or pages lie apart
+        return np.asarray(tifffile.memmap(path, mode="r", _multifile=False))
+    with tifffile.TiffFile(path, _multifile=False) as file:
+        series = file.series[0]
+        if _is_bomb(series.nbytes, path.stat().st_size):
+            raise DataFormatError(Text("cryoet.damaged_volume", file=path.name))
+        return np.asarray(series.asarray())
 
 
 def _tiff_spacing(path: Path) -> float:
     """Read the voxel size that ImageJ writes (unit and spacing in the description)."""
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(path, _multifile=False) as file:
         notes = file.imagej_metadata or {}
     factor = {"angstrom": 1.0, "nm": 10.0, "um": 1e4, "micron": 1e4}.get(str(notes.get("unit")), 0)
     return float(notes.get("spacing", 0.0)) * factor

@@ -1,0 +1,271 @@
+"""Files that somebody made to do harm, or that a copy broke, end in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from pipelines.contract import Inspection
+from pipelines.errors import DataError
+from pipelines.tasks.cryoet_picking.data import inspect_source
+from pipelines.tasks.cryoet_picking.sources import open_tree
+from pipelines.tasks.cryoet_picking.volumes import open_volume
+from pipelines.text import LANGUAGES, render
+
+GROUP = {".zgroup": {"zarr_format": 2}}
+ARRAY = {
+    "zarr_format": 2, "shape": [16, 16, 16], "chunks": [16, 16, 16], "dtype": "<f4",
+    "compressor": None, "fill_value": 0, "order": "C", "filters": None,
+}  # fmt: skip
+
+
+class Harm:
+    """Leave a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def complaint(source: Path) -> str:
+    """Return what is said about a source that must not be usable, in English."""
+    try:
+        found = inspect_source(source, {})
+    except DataError as error:
+        texts = [error.text]
+    else:
+        assert not found.is_usable
+        texts = [p.text for p in found.problems if p.severity == "error"]
+    said = [render(texts[0], language) for language in LANGUAGES]
+    assert len(set(said)) == len(LANGUAGES)
+    assert not any("\n" in words for words in said)
+    return said[0]
+
+
+def write_zarr(folder: Path, files: Mapping[str, Any]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        path.write_bytes(data)
+    return folder
+
+
+def multiscale(path: Any = "0", **entry: Any) -> dict[str, Any]:
+    dataset = {"path": path, **entry}
+    return {"multiscales": [{"axes": ["z", "y", "x"], "datasets": [dataset]}]}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".zattrs": {"multiscales": {"a": 1}}},
+        {".zattrs": {"multiscales": ["x"]}},
+        {".zattrs": {"ome": [1]}},
+        {".zattrs": [1, 2]},
+        {".zattrs": b'{"a":' * 100_000},
+        {".zattrs": {"multiscales": [{"axes": ["z", "y", "x"], "datasets": None}]}},
+        {".zattrs": {"multiscales": [{"axes": ["z", "y", "x"], "datasets": ["0"]}]}},
+        {".zattrs": multiscale("../elsewhere.zarr")},
+        {".zattrs": multiscale("/etc")},
+        {".zattrs": multiscale(), "0/.zgroup": {"zarr_format": 2}},
+        {".zattrs": multiscale(), "0/.zarray": b'{"zarr_for'},
+        {".zattrs": multiscale(), "0/.zarray": {**ARRAY, "compressor": {"id": "nosuch"}}},
+        {".zattrs": multiscale(), "0/.zarray": {**ARRAY, "shape": [-1, 16, 16]}},
+        {".zattrs": multiscale(), "0/.zarray": {**ARRAY, "chunks": [0, 0, 0]}},
+        {".zattrs": multiscale(), "0/.zarray": {**ARRAY, "dtype": "<c8"}},
+        {".zattrs": multiscale(coordinateTransformations=[{"type": "scale", "scale": ["a"]}]),
+         "0/.zarray": ARRAY},
+        {".zattrs": multiscale(), "0/.zarray": ARRAY, "0/0.0.0": b"abc"},
+    ],
+)  # fmt: skip
+def test_a_zarr_may_say_anything_and_gets_one_sentence(
+    tmp_path: Path, files: Mapping[str, Any]
+) -> None:
+    write_zarr(tmp_path / "elsewhere.zarr", {".zarray": ARRAY})
+    complaint(write_zarr(tmp_path / "in" / "odd.zarr", {**GROUP, **files}))
+
+
+@pytest.mark.parametrize("size", [{"shape": [100_000] * 3, "chunks": [64] * 3},
+                                  {"shape": [1500] * 3, "chunks": [1500] * 3}])  # fmt: skip
+def test_sizes_that_only_the_header_claims_are_refused(
+    tmp_path: Path, size: Mapping[str, Any]
+) -> None:
+    files = {**GROUP, ".zattrs": multiscale(), "0/.zarray": {**ARRAY, **size}}
+    words = complaint(write_zarr(tmp_path / "big.zarr", files))
+    assert "far more than a tomogram" in words or "in one piece" in words
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        {"filters": [{"id": "pickle", "protocol": 4}]},
+        {"compressor": {"id": "pickle", "protocol": 4}},
+        {"dtype": "|O", "filters": [{"id": "pickle", "protocol": 4}], "fill_value": None},
+    ],
+)
+def test_a_zarr_of_pickles_is_never_read(tmp_path: Path, array: Mapping[str, Any]) -> None:
+    """A chunk is decoded by the codec that the file itself names; one of them runs code."""
+    mark = tmp_path / "harm"
+    chunk = pickle.dumps(Harm(mark))
+    files = {**GROUP, ".zattrs": multiscale(), "0/.zarray": {**ARRAY, **array}, "0/0.0.0": chunk}
+    words = complaint(write_zarr(tmp_path / "pickled.zarr", files))
+    assert not mark.exists()
+    assert "run code" in words or "grey values" in words or "damaged" in words
+
+
+def test_every_volume_of_numbers_still_opens(tmp_path: Path) -> None:
+    values = np.arange(16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)
+    array = zarr.create_array(str(tmp_path / "plain.zarr"), data=values, chunks=(8, 8, 8))
+    assert array.shape == (16, 16, 16)
+    np.testing.assert_array_equal(open_volume(tmp_path / "plain.zarr")[3], values[3])
+
+
+def npy(header: str) -> bytes:
+    head = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (8, 8, 8), }") + bytes(5000),
+        npy("{'descr': '<c8', 'fortran_order': False, 'shape': (8, 8, 8), }") + bytes(5000),
+        npy("{'descr': '<U4', 'fortran_order': False, 'shape': (8, 8, 8), }") + bytes(9000),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 1000, 1000), }"),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-5, 1000, 1000), }"),
+        npy("(" * 5000),
+        b"",
+    ],
+)
+def test_an_npy_is_numbers_that_are_there_or_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "odd.npy").write_bytes(content)
+    complaint(tmp_path / "odd.npy")
+
+
+def test_a_pickled_npy_is_never_unpickled(tmp_path: Path) -> None:
+    mark = tmp_path / "harm"
+    array = np.empty((4, 4, 4), object)
+    array[...] = Harm(mark)
+    np.save(tmp_path / "pickled.npy", array, allow_pickle=True)
+    complaint(tmp_path / "pickled.npy")
+    assert not mark.exists()
+
+
+def test_a_tiff_does_not_choose_what_else_is_read(tmp_path: Path) -> None:
+    """OME-TIFF lists further files; a name such as ../../x would be opened by the library."""
+    (tmp_path / "in").mkdir()
+    secret = np.full((8, 8), 77, np.uint8)
+    tifffile.imwrite(tmp_path / "secret.tif", secret, metadata=None)
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0">'
+        f'<UUID FileName="../secret.tif">urn:uuid:{z}</UUID></TiffData>'
+        for z in range(8)
+    )
+    ome = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels BigEndian="false" DimensionOrder="XYZCT" ID="Pixels:0" '
+        'SizeC="1" SizeT="1" SizeX="8" SizeY="8" SizeZ="8" Type="uint8">'
+        f"{planes}</Pixels></Image></OME>"
+    )
+    own = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    tifffile.imwrite(tmp_path / "in" / "x.ome.tif", own, description=ome, metadata=None)
+    with pytest.raises(DataError):  # what is left is one section
+        open_volume(tmp_path / "in" / "x.ome.tif")
+
+
+def test_a_bomb_in_a_zip_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    head = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (200, 400, 400), }")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("volume.npy", head + bytes(200 * 400 * 400 * 4))
+    assert "bomb.zip" in complaint(tmp_path / "bomb.zip")
+
+
+def test_an_encrypted_zip_gets_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "locked.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("volume.mrc", b"x" * 2000)
+        archive.writestr("config.json", b"{}")
+    content = bytearray(file.read_bytes())
+    for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + place] |= 1
+            at = content.find(mark, at + 4)
+    file.write_bytes(content)
+    assert "cannot be read" in complaint(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 200_000,
+        b'{"pickable_objects": ' + b"[" * 100_000,
+        b'{"pickable_objects": [1, null]}',
+        b'{"pickable_objects": [{"name": {"a": 1}, "radius": "abc"}]}',
+        b'{"pickable_objects": [{"name": "x", "radius": 9, "label": 1e400}]}',
+        b'{"pickable_objects": [{"name": "x", "radius": 9, "label": 1, "color": [null, 1, 2]}]}',
+        b'{"pickable_objects": [{"name": "x", "radius": 9, "label": 1, "metadata": 3}]}',
+        b'{"pickable_objects": [{"name": "x", "radius": 9, "label": 1,'
+        b' "metadata": {"score_weight": NaN}}]}',
+    ],
+)
+def test_a_configuration_may_say_anything_and_gets_one_sentence(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    complaint(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a":' * 100_000,
+        b'{"pickable_object_name": {"a": [1]}, "points": []}',
+        b'{"pickable_object_name": "ribosome", "points": {"x": 1}}',
+        b'{"pickable_object_name": "ribosome", "points": "abc"}',
+        b'{"pickable_object_name": "ribosome", "points": [1, 2]}',
+        b'{"pickable_object_name": "ribosome",'
+        b' "points": [{"location": {"x": NaN, "y": 1, "z": 2}}]}',
+    ],
+)
+def test_picks_may_say_anything_and_get_one_sentence(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "overlay" / "ExperimentRuns" / "TS_1" / "Picks"
+    folder.mkdir(parents=True)
+    (folder / "ribosome.json").write_bytes(content)
+    complaint(tmp_path)
+
+
+def test_a_spacing_that_is_no_number_is_no_tomogram(tmp_path: Path) -> None:
+    folder = tmp_path / "static" / "ExperimentRuns" / "TS_1" / "VoxelSpacing1.2.3" / "wbp.zarr"
+    write_zarr(folder, {**GROUP, ".zattrs": multiscale(), "0/.zarray": ARRAY})
+    found: Inspection = inspect_source(tmp_path, {"voxel_spacing_angstrom": "10"})
+    assert found.items
+
+
+def test_links_out_of_a_folder_and_pipes_are_no_part_of_it(tmp_path: Path) -> None:
+    """Below an allowed folder a link may not open the rest of the disk; a pipe would never end."""
+    (tmp_path / "secret.json").write_text("{}")
+    inside = tmp_path / "in"
+    (inside / "sub").mkdir(parents=True)
+    (inside / "own.json").write_text("{}")
+    (inside / "link.json").symlink_to(tmp_path / "secret.json")
+    (inside / "sub" / "own2.json").symlink_to(inside / "own.json")
+    (inside / "up").symlink_to(tmp_path)
+    (inside / "circle.json").symlink_to(inside / "circle.json")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(inside / "pipe.mrc")
+    assert open_tree(inside).names == ("own.json", "sub/own2.json")
