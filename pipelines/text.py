@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 # `:name:` is an icon's, not a colon
 _BEFORE_SIGNS = re.compile(r"(?<=«) | (?=[;?!»]|:(?:\s|$))")
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LONGEST = 4000  # characters of one parameter; the options of a task are half of that
 Param = Any  # str, int, float, bool, None, Text, or a list of those: what JSON and a sentence carry
 
 
@@ -154,6 +156,8 @@ class _SentenceFormatter(string.Formatter):
             return render(value, self._language)
         if isinstance(value, (list, tuple)):
             return ", ".join(self.format_field(item, format_spec) for item in value)
+        if isinstance(value, str):
+            return _tame(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or format_spec == "raw":
             return str(value)
         return self._format_number(value, format_spec)
@@ -176,6 +180,16 @@ class _SentenceFormatter(string.Formatter):
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:  # as in string.Formatter
         return kwargs[key]
+
+
+def _tame(value: str) -> str:
+    """Keep a name of somebody else from breaking the sentence that it stands in, or the terminal.
+
+    A file name may hold escape sequences and marks that turn the direction of writing; a table may
+    have 200,000 columns.
+    """
+    value = _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
 
 
 def _decimal(number: str, language: Language) -> str:

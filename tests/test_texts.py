@@ -368,3 +368,13 @@ def test_a_text_survives_json_and_is_read_in_the_other_language() -> None:
     again = Text.from_json(text.to_json())
     assert again == text
     assert render(again, "fr") == "3 secondes"
+
+
+def test_a_name_of_somebody_else_cannot_command_the_terminal() -> None:
+    """A file name may hold escape sequences; 200,000 columns of a table once filled the page."""
+    name = "a\x1b[2J\r\u202egpj.exe\x00é🔬.png"
+    for language in LANGUAGES:
+        shown = render(Text("core.verbatim", value=name), language)
+        assert shown.endswith("é🔬.png")
+        assert not set(shown) & set("\x1b\r\x00\u202e")
+        assert len(render(Text("core.verbatim", value="x" * 10**6), language)) < 5000

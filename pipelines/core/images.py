@@ -242,7 +242,8 @@ def value_window(stack: Stack) -> tuple[float, float]:
     if values.size == 0:
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(values, _WINDOW_PERCENTILES))
-    return (low, high) if high > low else (low, low + 1.0)
+    # twice a huge value is another number, one more is not
+    return (low, high) if high > low else (low, low + max(1.0, abs(low)))
 
 
 def scale_to_unit(section: Array, window: tuple[float, float]) -> NDArray[np.float32]:

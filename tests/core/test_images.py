@@ -229,8 +229,10 @@ def test_nan_reads_as_black_and_does_not_move_the_window(tmp_path):
     assert 0.99 < scaled.max() <= 1.0
 
 
-def test_a_constant_section_is_scaled_without_dividing_by_zero(tmp_path):
-    stack = open_stack(write(tmp_path / "a.tif", np.full((4, 4), 7.5, np.float32)))
+@pytest.mark.parametrize("value", [7.5, 0.0, -3e30, 1e30])
+def test_a_constant_section_is_scaled_without_dividing_by_zero(tmp_path, value):
+    """One more than a huge value is the same value again."""
+    stack = open_stack(write(tmp_path / "a.tif", np.full((4, 4), value, np.float32)))
     assert (scale_to_unit(stack[0], value_window(stack)) == 0).all()
 
 

@@ -7,6 +7,7 @@ is decoded only when its header declares a size within bounds.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import struct
@@ -40,6 +41,8 @@ Pixels = NDArray[np.uint8]
 MAX_IMAGES: Final = 600_000
 MAX_PIXELS: Final = 36_000_000
 """Largest picture decoded: 6000 x 6000. A larger one is refused from its header."""
+_MOST_FILE_BYTES: Final = 500_000_000
+"""Largest file that is read into memory for one picture; the largest picture is 144 MB plain."""
 _CHUNK: Final = 32
 _PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NATURAL: Final = 20_000
@@ -93,7 +96,7 @@ class Source:
     table_entries: tuple[Entry, ...] = ()
 
     def read_table(self, name: str, max_bytes: int = 200_000_000) -> str:
-        """Return the text of a CSV file; bytes that are not UTF-8 are replaced."""
+        """Return the text of a CSV file in UTF-8, UTF-16 or, from an older Excel, Windows-1252."""
         known = next((e for e in self.table_entries if e.name == name), None)
         if known is not None and known.method in _PLAIN and known.num_bytes <= max_bytes:
             content = self._read_known(known)
@@ -106,7 +109,7 @@ class Source:
                 content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise DataFormatError(Text("classes.table_too_big", file=name, limit=max_bytes))
-        return content.decode("utf-8-sig", errors="replace")
+        return _table_words(content)
 
     def _read_known(self, table: Entry) -> bytes:
         try:
@@ -114,6 +117,15 @@ class Source:
                 return _read_member(file, table)
         except _DAMAGE as error:
             raise DataFormatError(Text("classes.unreadable", file=table.name)) from error
+
+
+def _table_words(content: bytes) -> str:
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def open_source(path: Path) -> Source:
@@ -221,6 +233,11 @@ class PictureReader:
         Raises:
             DataFormatError: The file is gone, damaged or not what the directory says.
         """
+        if entry.num_bytes > _MOST_FILE_BYTES:
+            raise DataFormatError(
+                Text("classes.file_too_big", file=entry.name, size=entry.num_bytes,
+                     limit=_MOST_FILE_BYTES)
+            )  # fmt: skip
         try:
             if not self._is_archive:
                 return (self._path / entry.name).read_bytes()

@@ -187,6 +187,9 @@ def look_at(index: Index) -> Look:
             problems.append(Problem("warning", Text(wrong, file=entry.name), entry.name))
         elif _is_grey(small):
             grey.append(entry.name)
+    if some and not sizes:  # not one of them is a picture
+        first = problems[0]
+        problems[0] = Problem("error", first.text, first.path)
     if grey and len(grey) < len(some) / 2:
         problems += [Problem("warning", Text("classes.colourless", file=n), n) for n in grey]
     return Look(len(some), sizes, np.array(colours).reshape(-1, 3), _shortened(problems))
