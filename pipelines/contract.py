@@ -798,8 +798,17 @@ class Task(ABC):
             values[name] = np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
         return Prediction(first.item_id, first.group, values) if values else None
 
+    def section_to_show(self, sample: Sample) -> tuple[int, int] | None:
+        """Return which section of a volume tells most, and how many there are; None if flat."""
+        return None
+
     def shown(
-        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+        self,
+        sample: Sample,
+        prediction: Prediction,
+        operating_point: OperatingPoint,
+        name: Text,
+        section: int | None = None,
     ) -> Pane | None:
         """Show one item with what a model says of it, to stand beside other models' panes.
 
@@ -810,6 +819,7 @@ class Task(ABC):
             prediction: What the model says of it.
             operating_point: Thresholds at which the model is read.
             name: Title of the pane: the model's name.
+            section: Section of a volume, from 0; None takes that of `section_to_show`.
         """
         return None
 

@@ -151,10 +151,20 @@ Layer = PixelLayer | MaskLayer | LabelLayer | ScalarLayer | ThresholdLayer | Poi
 
 @dataclass(frozen=True)
 class Pane:
-    """Show layers over one another, the first at the bottom."""
+    """Show layers over one another, the first at the bottom.
+
+    Attributes:
+        title: What it shows.
+        layers: The layers.
+        pixel_size: Size of a pixel in `unit` where the data say it; panes of an `ImageView` have
+            that of the view.
+        unit: Unit of it.
+    """
 
     title: Text
     layers: tuple[Layer, ...]
+    pixel_size: float | None = None
+    unit: str = "nm"
 
 
 # --- views ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dashboard.errors import frame
 from dashboard.renderers import draw
 from dashboard.words import number, say, tr
 from pipelines.compare.comparison import Comparison, differences_of
-from pipelines.compare.differences import ItemGaps, group_gaps, item_gaps
+from pipelines.compare.differences import GroupGaps, ItemGaps, group_gaps, item_gaps
 from pipelines.compare.pictures import Shown, open_shown
 from pipelines.contract import MetricInfo
 from pipelines.text import Text, verbatim
@@ -38,23 +38,40 @@ def show(comparison: Comparison, chosen: Chosen, metric: MetricInfo) -> None:
 def _group_table(
     comparison: Comparison, metric: MetricInfo, first: int, second: int
 ) -> TableView | None:
-    """List the groups where both models have a figure, the first model's best lead on top."""
-    found = group_gaps(comparison, metric, first, second)
-    if found is None:
-        return None
+    """List the groups where both models have a figure, the first model's best lead on top.
+
+    A subject of one class has no area under the ROC curve: then another metric takes its place.
+    """
+    wanted = [metric, *(m for m in comparison.task.metrics if m.name != metric.name)]
+    for metric in wanted:
+        found = group_gaps(comparison, metric, first, second)
+        if found is None:
+            return None
+        if np.isfinite(found.first - found.second).any():
+            return _table_of_groups(found, metric, comparison, (first, second))
+    return None
+
+
+def _table_of_groups(
+    found: GroupGaps, metric: MetricInfo, comparison: Comparison, places: tuple[int, int]
+) -> TableView:
     gap = found.first - found.second
     rows = tuple(
         (
             found.groups[i],
             int(found.counts[i]),
-            *(float(v[i]) for v in (found.first, found.second, gap)),
+            *(number(float(v[i])) for v in (found.first, found.second, gap)),
         )
         for i in np.flatnonzero(np.isfinite(gap))[:_MOST_GROUPS]
     )
-    names = ("group", "count", "pair_first", "pair_second", "pair_difference")
-    columns = tuple(Text(f"compare_page.{name}") for name in names)
+    columns = (
+        Text("compare_page.group"),
+        Text("compare_page.count"),
+        *(comparison.standings[place].entry.name for place in places),
+        Text("compare_page.pair_difference"),
+    )
     title = Text("compare_page.groups", metric=metric.label)
-    return TableView(title, columns, rows, filename="groups.csv") if rows else None
+    return TableView(title, columns, rows, filename="groups.csv")
 
 
 def _pick_pair(comparison: Comparison) -> tuple[int, int]:
@@ -137,18 +154,31 @@ def _opened(key: tuple[tuple[str, str], ...], _comparison: Comparison, _place: i
 
 
 def _draw_pictures(comparison: Comparison, item: str, places: tuple[int, int]) -> None:
-    panes = []
+    opened = []
     for place in places:
         entry = comparison.standings[place].entry
-        opened = _opened(((entry.entry_id, entry.stamp),), comparison, place)
-        pane = opened.pane(item)
-        if pane is None:
-            st.caption(tr("compare_page.no_picture"))
-            return
-        panes.append(pane)
+        opened.append(_opened(((entry.entry_id, entry.stamp),), comparison, place))
+    section = _pick_section(opened[0], item)
+    panes = [pane for shown in opened if (pane := shown.pane(item, section)) is not None]
+    if len(panes) < len(places):
+        st.caption(tr("compare_page.no_picture"))
+        return
     is_wiped = st.toggle(tr("compare_page.wipe"), key="compare.wipe")
     title = Text("compare_page.pictures", item=verbatim(item))
-    draw(ImageView(title, tuple(panes), unit="px", wipe=is_wiped), "compare.pictures")
+    size, unit = panes[0].pixel_size, panes[0].unit
+    view = ImageView(title, tuple(panes), pixel_size=size, unit=unit, wipe=is_wiped)
+    draw(view, "compare.pictures")
+
+
+def _pick_section(shown: Shown, item: str) -> int | None:
+    """Draw the slider through a volume, on the section that tells most at first."""
+    found = shown.section_to_show(item)
+    if found is None:
+        return None
+    first, count = found
+    key = f"compare.section.{item}"
+    st.session_state[key] = min(int(st.session_state.get(key, first + 1)), count)
+    return int(st.slider(tr("compare_page.section", n=count), 1, count, key=key)) - 1
 
 
 # --- metrics --------------------------------------------------------------------------------------

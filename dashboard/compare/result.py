@@ -26,6 +26,7 @@ def show(comparison: Comparison, metric: MetricInfo) -> None:
     _draw_sentences(comparison, metric)
     draw(leaderboard_view(comparison, metric), "compare.leaderboard")
     draw(_table(comparison), "compare.table")
+    draw(_cost_table(comparison), "compare.costs")
     draw(_pair_table(comparison, metric), "compare.pairs")
 
 
@@ -89,18 +90,26 @@ def leaderboard_view(comparison: Comparison, metric: MetricInfo) -> IntervalsVie
 
 def _table(comparison: Comparison) -> TableView:
     shown = [m for m in comparison.task.metrics if m.name in comparison.standings[0].figures.values]
-    costs = ("time", "parameters", "speed", "energy")
     columns = (
         Text("compare_page.model"),
         Text("compare_page.rank"),
         *(metric.label for metric in shown),
-        *(Text(f"compare_page.cost_{name}") for name in costs),
     )
     rows = tuple(
-        (s.entry.name, rank_words(s.rank), *(figure_words(s, m) for m in shown), *_costs(s))
+        (s.entry.name, rank_words(s.rank), *(figure_words(s, m) for m in shown))
         for s in comparison.by_rank()
     )
     return TableView(Text("compare_page.all_figures"), columns, rows, filename="leaderboard.csv")
+
+
+def _cost_table(comparison: Comparison) -> TableView:
+    names = ("time", "device", "parameters", "speed", "energy")
+    columns = (
+        Text("compare_page.model"),
+        *(Text(f"compare_page.cost_{name}") for name in names),
+    )
+    rows = tuple((s.entry.name, *_costs(s)) for s in comparison.by_rank())
+    return TableView(Text("compare_page.costs"), columns, rows, filename="costs.csv")
 
 
 def figure_words(standing: Standing, metric: MetricInfo) -> str:
@@ -109,13 +118,22 @@ def figure_words(standing: Standing, metric: MetricInfo) -> str:
     bounds = standing.figures.intervals.get(metric.name)
     if bounds is None:
         return value_words(value)
-    return f"{number(value)} ({number(bounds[0])} – {number(bounds[1])})"
+    return f"{number(value)} ({_range_words(value, *bounds)})"
+
+
+def _range_words(value: float, low: float, high: float) -> str:
+    """Write bounds with as many decimals as the figure between them; more would be noise."""
+    size = math.floor(math.log10(abs(value))) if value else 0
+    bounds = (round(bound, 2 - size) for bound in (low, high))
+    low, high = (0.0 if bound == 0 else bound for bound in bounds)  # no "-0"
+    return tr("compare_page.range", low=low, high=high)
 
 
 def _costs(standing: Standing) -> tuple[str, ...]:
     cost = standing.entry.cost
     return (
         "–" if cost.training_s is None else value_words(cost.training_s, "duration"),
+        cost.device.upper() or "–",
         "–" if cost.num_parameters is None else number(cost.num_parameters),
         "–" if cost.items_per_s is None else number(cost.items_per_s),
         "–" if cost.energy_j is None else tr("compare_page.kilojoule", value=cost.energy_j / 1000),
@@ -135,7 +153,7 @@ def _pair_row(comparison: Comparison, pair: Pair) -> tuple[object, ...]:
     found = pair.difference
     bounds = "–"
     if found.interval is not None:
-        bounds = f"{number(found.interval[0])} – {number(found.interval[1])}"
+        bounds = _range_words(found.value, *found.interval)
     return (
         first, second, number(found.value), bounds, label_of_test(pair, comparison),
         number(found.p_value), number(pair.corrected_p),

@@ -34,7 +34,13 @@ class Shown:
     places: Mapping[str, int]
     predictions: tuple[Mapping[str, Prediction], ...]
 
-    def pane(self, item_id: str) -> Pane | None:
+    def section_to_show(self, item_id: str) -> tuple[int, int] | None:
+        """Return the section of a volume that tells most and how many there are; None if flat."""
+        if item_id not in self.places:
+            return None
+        return self.task.section_to_show(self.samples[self.places[item_id]])
+
+    def pane(self, item_id: str, section: int | None = None) -> Pane | None:
         """Show an item with what the model says of it; None where the task has no picture.
 
         Raises:
@@ -48,7 +54,8 @@ class Shown:
         if prediction is None:
             return None
         sample = self.samples[self.places[item_id]]
-        return self.task.shown(sample, prediction, self.entry.point, self.entry.name)
+        name = self.entry.name
+        return self.task.shown(sample, prediction, self.entry.point, name, section)
 
 
 def open_shown(task: Task, entry: Entry) -> Shown:

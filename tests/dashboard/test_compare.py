@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -182,3 +183,31 @@ def test_items_are_locked_from_the_page_and_given_back(settings) -> None:
     yes = next(b for b in app.button if str(b.key).startswith("compare.unlock"))
     yes.click().run()
     assert "nothing is locked" in words_of(app)
+
+
+def test_subjects_of_one_class_are_compared_by_a_metric_that_they_have(settings) -> None:
+    """A subject of one class has no area under the ROC curve, so its accuracy is shown."""
+    truth = (np.arange(120) // 10) % 2
+    groups = [f"s{i // 10:02d}" for i in range(120)]
+    rows = [
+        cells(1 / (1 + np.exp(-(2 * truth - 1) * skill - noise)), truth=truth, groups=groups)
+        for skill, noise in (
+            (0.3, np.random.default_rng(1).normal(size=120)),
+            (2.0, np.random.default_rng(2).normal(size=120)),
+        )
+    ]
+    first, second = (add_run(settings, r, f"r{n}") for n, r in enumerate(rows))
+    app = draw(runs=names(first, second), view="differences")
+    assert not app.exception
+    assert "Accuracy of each group" in words_of(app)
+    (table,) = (d.value for d in app.dataframe if "Group" in d.value.columns)
+    assert set(table["Group"]) == set(groups)
+    gap = [float(words) for words in table["Difference"]]
+    assert gap == sorted(gap, reverse=True)
+
+
+def test_costs_and_devices_stand_below_the_figures(settings) -> None:
+    first, second = two_runs(settings)
+    app = draw(runs=names(first, second))
+    assert "What each of them costs" in words_of(app)
+    assert any("Trained on" in d.value.columns for d in app.dataframe)

@@ -338,7 +338,12 @@ class ImageClassification(Task):
         return sums.ranking_of_rows(rows)
 
     def shown(
-        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+        self,
+        sample: Sample,
+        prediction: Prediction,
+        operating_point: OperatingPoint,
+        name: Text,
+        section: int | None = None,
     ) -> Pane:
         """Show a picture with the model's answer and, where it has one, its heat map."""
         from pipelines.core.classification.panels import answer_pane

@@ -182,13 +182,24 @@ class CryoetPicking(Task):
 
         return sums_by_place(rows, operating_point)
 
+    def section_to_show(self, sample: Sample) -> tuple[int, int] | None:
+        """Return the section along z with most true picks, and how many there are."""
+        from pipelines.tasks.cryoet_picking.compared import section_to_show
+
+        return section_to_show(sample)
+
     def shown(
-        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+        self,
+        sample: Sample,
+        prediction: Prediction,
+        operating_point: OperatingPoint,
+        name: Text,
+        section: int | None = None,
     ) -> Pane | None:
-        """Show the section with most true picks, with right, false and missed ones."""
+        """Show a section, that with most true picks by default, with right, false and missed."""
         from pipelines.tasks.cryoet_picking.compared import section_pane
 
-        return section_pane(sample, prediction, operating_point, name)
+        return section_pane(sample, prediction, operating_point, name, section)
 
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the number of true picks of each kind in each tomogram."""
@@ -290,6 +301,12 @@ class CryoetPicking(Task):
         from pipelines.tasks.cryoet_picking.surfaces import surface_view
 
         return surface_view(sample, at, side_vox=side_vox, level_std=level_std)
+
+    def simulation_options(self) -> type[Any]:
+        """Return the options of simulated tomograms, for a form."""
+        from pipelines.tasks.cryoet_picking.simulate import SimulationConfig
+
+        return SimulationConfig
 
     def commands(self) -> Sequence[Command]:
         """Add `simulate` to the command line."""

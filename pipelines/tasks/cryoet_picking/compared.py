@@ -18,10 +18,23 @@ _WINDOW = (16.0, 240.0)
 _STYLES: dict[str, PointStyle] = {"false_positive": "dashed", "missed": "cross"}
 
 
+def section_to_show(sample: Sample) -> tuple[int, int] | None:
+    """Return the index along z with most true picks, and the number of sections."""
+    if not sample.meta.get("has_volume", True):
+        return None
+    geometry: Geometry = sample.meta["geometry"]
+    truth = sample.truth.picks if sample.truth is not None else None
+    return busiest_section(truth, geometry), geometry.shape[0]
+
+
 def section_pane(
-    sample: Sample, prediction: Prediction, point: OperatingPoint, name: Text
+    sample: Sample,
+    prediction: Prediction,
+    point: OperatingPoint,
+    name: Text,
+    section: int | None = None,
 ) -> Pane | None:
-    """Show the slab with most true picks (the middle one without a truth) and what it cuts.
+    """Show a slab, by default that with most true picks (the middle one without), and its cuts.
 
     Returns:
         None where only picks are at hand, without the tomogram.
@@ -31,13 +44,13 @@ def section_pane(
     geometry: Geometry = sample.meta["geometry"]
     truth = sample.truth.picks if sample.truth is not None else None
     particles = sample.truth.particles if sample.truth is not None else particles_in(prediction)
-    index = busiest_section(truth, geometry)
+    index = busiest_section(truth, geometry) if section is None else section
     picks = picks_at(candidates_of(prediction), point.thresholds)
     layers = (
         PixelLayer(section_of(sample, _THICKNESS)(0, index), window=_WINDOW),
         points_of(Marks.compare(picks, truth, particles), geometry, index),
     )
-    return Pane(name, layers)
+    return Pane(name, layers, geometry.spacing_angstrom or None, "angstrom")
 
 
 def busiest_section(truth: Picks | None, geometry: Geometry) -> int:

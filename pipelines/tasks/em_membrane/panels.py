@@ -203,7 +203,8 @@ def error_pane(sample: Sample, prediction: Prediction, threshold: float, name: T
         above=False,
         truth=None if sample.truth is None else ~sample.truth,
     )
-    return Pane(name, (PixelLayer(sample.image, window=(0.0, 1.0)), compared))
+    size = float(sample.meta.get("pixel_size_nm") or 0.0) or None
+    return Pane(name, (PixelLayer(sample.image, window=(0.0, 1.0)), compared), size)
 
 
 def section_table(context: PanelContext, controls: None) -> Sequence[View]:

@@ -130,7 +130,12 @@ class EmMembrane(Task):
         return sums_of_rows(rows, operating_point.threshold)
 
     def shown(
-        self, sample: Sample, prediction: Prediction, operating_point: OperatingPoint, name: Text
+        self,
+        sample: Sample,
+        prediction: Prediction,
+        operating_point: OperatingPoint,
+        name: Text,
+        section: int | None = None,
     ) -> Pane:
         """Show a section with right, false and missed membrane."""
         from pipelines.tasks.em_membrane.panels import error_pane
