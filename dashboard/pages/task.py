@@ -19,7 +19,7 @@ from pipelines import datasets
 from pipelines.contract import STEPS, Task
 from pipelines.registry import get_task
 
-_STEPS = {
+_STEPS: Mapping[str, Callable[[Task, Choices], None]] = {
     "data": data.show,
     "train": train.show,
     "predict": predict.show,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,14 @@ from pipelines.settings import load_settings
 from pipelines.text import Text
 
 
-def show(task: Task, choices: Choices) -> None:
-    """Draw the step."""
+def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None = None) -> None:
+    """Draw the step.
+
+    Args:
+        task: Task whose page it is.
+        choices: Data that are shown.
+        draw_more: Draws another way to come by data, below the one that adds files.
+    """
     record = choices.record
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="data-bar"):
         pick_data(task)
@@ -37,6 +43,9 @@ def show(task: Task, choices: Choices) -> None:
     _draw_facts(task, record)
     with frame():
         _draw_adding(task)
+    if draw_more is not None:
+        with frame():
+            draw_more(task)
     draw_step_panels(task, "data", choices)
     draw_same_code(inspection_call(task, Source.of(task, record)), "data")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -30,11 +30,19 @@ from pipelines.settings import load_settings
 from pipelines.text import Text, format_duration
 
 
-def show(task: Task, choices: Choices) -> None:
-    """Draw the step."""
+def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None = None) -> None:
+    """Draw the step.
+
+    Args:
+        task: Task whose page it is.
+        choices: Data that are trained on.
+        draw_more: Draws what a task adds below its presets; it may set options.
+    """
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left, frame():
         _draw_preset(task)
+        if draw_more is not None:
+            draw_more(task)
         place = st.container()  # above the expert options: what starts is never out of sight
         values = _draw_groups(task)
         with place:

@@ -21,6 +21,7 @@ from pipelines.tasks.cryoet_picking.picks import Floats, Picks
 from pipelines.text import Text
 
 CURATED_USER = "curation"
+SIMULATED = "SIMULATED"  # first word of the description of what the product itself simulated
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*")
 
 
@@ -54,12 +55,14 @@ class CopickConfig:
         particles: Kinds of particle.
         static_root: Folder of the tomograms as written there.
         overlay_root: Folder of the picks as written there.
+        is_simulated: Whether it calls its tomograms simulated.
     """
 
     name: str
     particles: tuple[Particle, ...]
     static_root: str
     overlay_root: str
+    is_simulated: bool
 
 
 def parse_picks(content: bytes, *, file: str) -> PickFile:
@@ -106,6 +109,7 @@ def parse_config(content: bytes, *, file: str) -> CopickConfig:
         particles=from_copick(data["pickable_objects"]),
         static_root=_plain_path(data.get("static_root")),
         overlay_root=_plain_path(data.get("overlay_root")),
+        is_simulated=str(data.get("description", "")).startswith(SIMULATED),
     )
 
 

@@ -109,6 +109,7 @@ class Project:
         volumes: Experiment to its volume.
         picks: Experiment to its true picks, in angstrom; missing where there are none.
         problems: What is wrong with which file.
+        is_simulated: Whether the files call themselves simulated.
     """
 
     tree: Tree
@@ -119,6 +120,7 @@ class Project:
     volumes: Mapping[str, Volume]
     picks: Mapping[str, Picks]
     problems: tuple[Problem, ...]
+    is_simulated: bool = False
 
 
 def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Project:
@@ -146,7 +148,10 @@ def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Proje
         if found
     }
     name = config.name if config and config.name else title
-    return Project(tree, layout, particles, chosen, name, volumes, picks, tuple(problems))
+    is_simulated = config is not None and config.is_simulated
+    return Project(
+        tree, layout, particles, chosen, name, volumes, picks, tuple(problems), is_simulated
+    )
 
 
 def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:

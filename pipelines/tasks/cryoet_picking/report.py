@@ -25,6 +25,8 @@ def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
     """List number, size, spacing and value range; volumes of NaN become problems."""
     volumes = project.volumes
     facts: list[Fact] = [(Text("cryoet.fact_tomograms"), len(project.layout.experiments()))]
+    if project.is_simulated:
+        facts.append((Text("cryoet_sim.origin"), Text("cryoet_sim.origin_simulated")))
     if not volumes:
         return [*facts, (Text("cryoet.fact_picks_only"), Text("cryoet.fact_picks_only.yes"))]
     shapes = sorted({" × ".join(map(str, v.shape)) for v in volumes.values()})

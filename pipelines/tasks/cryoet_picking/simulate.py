@@ -27,8 +27,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import option
-from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, write_picks
+from pipelines.config import option, parse
+from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, SIMULATED, write_picks
 from pipelines.tasks.cryoet_picking.densities import (
     Density,
     add_density,
@@ -54,6 +54,7 @@ _PICKS_PER_CUBIC_MICROMETRE: Mapping[str, float] = {
     "virus-like-particle": 220.0,
 }
 _OUTPUT_STD = 7.5e-6  # spread of the released tomograms
+_LABEL = f"{SIMULATED} tomograms in the layout of the CZII challenge; not measured data."
 
 
 @dataclass(frozen=True)
@@ -188,28 +189,47 @@ def write_tree(
     """
     chosen = config or SimulationConfig()
     densities = _user_maps(maps) if maps else {}
-    root.mkdir(parents=True, exist_ok=True)
-    write_copick_config(
-        root / "copick_config.json",
-        CHALLENGE,
-        name="simulated",
-        text="SIMULATED tomograms in the layout of the CZII challenge; not measured data.",
-    )
     for index in range(num_tomograms):
-        name = f"TS_{index + 1}"
-        made = simulate_tomogram(chosen, seed * 1000 + index, experiment=name, densities=densities)
-        folder = root / "static" / "ExperimentRuns" / name / "VoxelSpacing10.000"
-        folder.mkdir(parents=True)
-        write_zarr(folder / "denoised.zarr", made.volume, spacing_angstrom=SPACING_ANGSTROM)
-        write_picks(
-            root / "overlay",
-            made.picks,
-            user=CURATED_USER,
-            session="0",
-            kinds=made.picks.kinds,
-        )
+        _write_one(root, index, seed, chosen, densities)
         if on_done is not None:
             on_done(index + 1)
+
+
+def write_tomogram(
+    root: str, index: int, seed: int, values: Mapping[str, float], maps: str = ""
+) -> None:
+    """Write tomogram `index` of the tree that `write_tree` writes; arguments are plain data.
+
+    Args:
+        root: Folder of the tree.
+        index: 0 for TS_1.
+        seed: Of the tree.
+        values: Options of `SimulationConfig`.
+        maps: Folder of the user's own maps, or "".
+
+    Raises:
+        ConfigError: An option out of its range.
+        DataFormatError: A map that cannot be read.
+    """
+    densities = _user_maps(Path(maps)) if maps else {}
+    _write_one(Path(root), index, seed, parse(SimulationConfig, values), densities)
+
+
+def _write_one(
+    root: Path,
+    index: int,
+    seed: int,
+    config: SimulationConfig,
+    densities: Mapping[str, Density],
+) -> None:
+    name = f"TS_{index + 1}"
+    made = simulate_tomogram(config, seed * 1000 + index, experiment=name, densities=densities)
+    folder = root / "static" / "ExperimentRuns" / name / "VoxelSpacing10.000"
+    folder.mkdir(parents=True)
+    write_copick_config(root / "copick_config.json", CHALLENGE, name="simulated", text=_LABEL)
+    write_zarr(folder / "denoised.zarr", made.volume, spacing_angstrom=SPACING_ANGSTROM)
+    kinds = made.picks.kinds
+    write_picks(root / "overlay", made.picks, user=CURATED_USER, session="0", kinds=kinds)
 
 
 def _user_maps(folder: Path) -> dict[str, Density]:

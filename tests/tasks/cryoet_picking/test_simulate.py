@@ -1,17 +1,23 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipelines.tasks.cryoet_picking import TASK
 from pipelines.tasks.cryoet_picking.densities import add_density, density_from_map, density_of
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, names
 from pipelines.tasks.cryoet_picking.report import nearest_distances
 from pipelines.tasks.cryoet_picking.simulate import (
+    SMALL,
     SPACING_ANGSTROM,
     SimulationConfig,
     contrast_transfer,
     image,
     missing_wedge,
     simulate_tomogram,
+    write_tomogram,
+    write_tree,
 )
 from pipelines.tasks.cryoet_picking.volumes import write_mrc
 from tests.tasks.cryoet_picking.conftest import TINY
@@ -101,3 +107,17 @@ def test_own_map_becomes_beads_around_its_centre(tmp_path):
     density = density_from_map(tmp_path / "ribosome.mrc")
     assert_allclose((density.beads * density.weights[:, None]).sum(0), 0, atol=1e-6)
     assert 40 < np.linalg.norm(density.beads, axis=1).max() < 52
+
+
+def test_tomograms_written_one_by_one_are_those_of_the_tree_and_say_what_they_are(tmp_path):
+    config = dataclasses.replace(SMALL, depth_vox=32, side_vox=48, num_vesicles=0)
+    write_tree(tmp_path / "tree", num_tomograms=2, seed=4, config=config)
+    for index in range(2):
+        write_tomogram(str(tmp_path / "single"), index, 4, vars(config))
+    names = {p.relative_to(tmp_path / "tree") for p in (tmp_path / "tree").rglob("*")}
+
+    assert names == {p.relative_to(tmp_path / "single") for p in (tmp_path / "single").rglob("*")}
+    for name in (n for n in names if (tmp_path / "tree" / n).is_file()):
+        assert (tmp_path / "tree" / name).read_bytes() == (tmp_path / "single" / name).read_bytes()
+    facts = {text.id: value for text, value in TASK.inspect(tmp_path / "single", {}).facts}
+    assert facts["cryoet_sim.origin"].id == "cryoet_sim.origin_simulated"

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from pipelines import actions, cli
 from pipelines.contract import OperatingPoint, TrainingData
-from pipelines.errors import ConfigError, DataFormatError
+from pipelines.errors import CheckpointMismatchError, ConfigError, DataFormatError
 from pipelines.settings import REPOSITORY
 from pipelines.tasks.cryoet_picking import TASK
 from pipelines.tasks.cryoet_picking.config import Config
@@ -250,6 +250,34 @@ def test_several_checkpoints_are_averaged(trained, tree, tmp_path):
     assert not np.allclose(alone[0], alone[1], atol=1e-3)
     assert load_card(trained[0]).architecture == load_card(second).architecture
     assert len(made.values["scores"]) > 0
+
+
+def test_a_training_goes_on_from_the_weights_of_another(trained, tree, tmp_path):
+    """Pre-trained on simulated tomograms, fine-tuned on one's own: one careful step stays near."""
+    from pipelines.core.checkpoints import load_weights
+
+    samples = TASK.open_dataset(record_of(tree))
+    parts = TrainingData(samples[:1], samples[1:])
+    careful = dataclasses.replace(QUICK, max_steps=1, learning_rate=1e-6, seed=9, ema_decay=0.0)
+    start = dataclasses.replace(careful, initial_checkpoint=str(trained[0]))
+    for name in ("tuned", "anew"):
+        (tmp_path / name).mkdir()
+    before = load_weights(trained[0])
+    after = load_weights(TASK.train(parts, start, Reporter(tmp_path / "tuned")))
+    anew = load_weights(TASK.train(parts, careful, Reporter(tmp_path / "anew")))
+    learned = [n for n, t in before.items() if t.dim() == 5]
+
+    assert learned
+    for name in learned:
+        assert_allclose(after[name], before[name], atol=1e-4)
+    assert any(not np.allclose(anew[n], before[n], atol=1e-2) for n in learned)
+
+
+def test_weights_of_another_network_are_no_start(trained, tree, tmp_path):
+    samples = TASK.open_dataset(record_of(tree))
+    wide = dataclasses.replace(QUICK, width=16, initial_checkpoint=str(trained[0]))
+    with pytest.raises(CheckpointMismatchError):
+        TASK.train(TrainingData(samples[:1], samples[1:]), wide, Reporter(tmp_path))
 
 
 def test_losses_prefer_the_right_answer_and_tversky_punishes_misses_more():
