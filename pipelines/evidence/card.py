@@ -8,7 +8,7 @@ from pipelines import datasets
 from pipelines.evidence.document import Block, Document, Part
 from pipelines.evidence.facts import RunFacts
 from pipelines.evidence.markdown import to_markdown
-from pipelines.evidence.report import figures_table, limits_of, point_sentence
+from pipelines.evidence.report import day, figures_table, limits_of, point_sentence
 from pipelines.text import Language, Text, verbatim
 from pipelines.views import TableView, TextView
 
@@ -53,7 +53,7 @@ def _document(facts: RunFacts, weights_sha256: str, onnx: Text) -> Document:
     )
     return Document(
         Text("evidence.card.title", task=facts.task.title),
-        Text("evidence.card.subtitle", run=facts.run.run_id, date=facts.run.request.created[:10]),
+        Text("evidence.card.subtitle", run=facts.run.run_id, date=day(facts.run)),
         tuple(Part(Text(f"evidence.card.{name}"), blocks) for name, blocks in sections),
     )
 

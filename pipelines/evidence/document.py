@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,6 +14,7 @@ from pipelines.text import Language, Text, format_bytes, format_duration, format
 
 _MOST_ROWS: Final = 40
 _CHART_SHARE: Final = 0.8
+_DECIMALS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,7 @@ def _lay_block(block: Block, language: Language) -> Iterator[Element]:
 def _lay_view(view: views.View, language: Language) -> Iterator[Element]:
     drawing = svg.draw(view, language)
     if drawing is not None:
-        caption = render(view.title, language)
-        if view.source is not None:
-            caption = f"{_ended(caption)} {render(view.source, language)}"
+        caption = _caption(view, language)
         is_wide = isinstance(view, views.GalleryView) or (
             isinstance(view, views.ImageView) and len(view.panes) > 1
         )
@@ -153,18 +153,17 @@ def _(view: views.TextView, language: Language) -> Iterator[Element]:
 
 @_lay_view.register
 def _(view: views.TableView, language: Language) -> Iterator[Element]:
-    rows = [tuple(_cell(value, language) for value in row) for row in view.rows[:_MOST_ROWS]]
+    shown = view.rows[:_MOST_ROWS]
+    cells = [_column(values, language) for values in zip(*shown, strict=True)]
+    rows = list(zip(*cells, strict=True))
     if len(view.rows) > _MOST_ROWS:
         rows.append(("…", *[""] * (len(view.columns) - 1)))
     columns = list(zip(*view.rows, strict=True)) if view.rows else [()] * len(view.columns)
-    caption = render(view.title, language)
-    if view.source is not None:
-        caption = f"{_ended(caption)} {render(view.source, language)}"
     yield Table(
         tuple(render(name, language) for name in view.columns),
         tuple(rows),
         tuple(all(isinstance(v, (int, float)) for v in column) for column in columns),
-        caption,
+        _caption(view, language),
     )
 
 
@@ -231,6 +230,37 @@ def _cell(value: Any, language: Language) -> str:  # number, Text, None or words
     if isinstance(value, (int, float)):
         return format_number(value, language)
     return str(value)
+
+
+def _column(values: Sequence[Any], language: Language) -> list[str]:
+    """Write the cells of a column; figures with decimals get as many, three at most."""
+    words = [_cell(value, language) for value in values]
+    mark = "," if language == "fr" else "."
+    places = [_decimals(v, w, mark) for v, w in zip(values, words, strict=True)]
+    wanted = min(max((n for n in places if n is not None), default=0), _DECIMALS)
+    return [w if n is None else _padded(w, wanted, mark)
+            for w, n in zip(words, places, strict=True)]  # fmt: skip
+
+
+def _decimals(value: Any, words: str, mark: str) -> int | None:
+    """Count the decimals of a figure; None for what is no plain figure."""
+    if not isinstance(value, float) or not math.isfinite(value) or "×" in words:
+        return None
+    return len(words.partition(mark)[2])
+
+
+def _padded(words: str, decimals: int, mark: str) -> str:
+    """Fill a number up with zeros to a number of decimals."""
+    whole, _, rest = words.partition(mark)
+    return f"{whole}{mark}{rest:0<{decimals}}" if decimals else words
+
+
+def _caption(view: views.View, language: Language) -> str:
+    """Write what a figure or a table shows, as sentences."""
+    caption = _ended(render(view.title, language))
+    if view.source is not None:
+        caption = f"{caption} {_ended(render(view.source, language))}"
+    return caption
 
 
 def _ended(sentence: str) -> str:

@@ -76,9 +76,7 @@ class _Source:
 
     @_set.register
     def _(self, element: Heading) -> str:
-        # pending figures come first: none may float into the next chapter
-        before = "#place.flush()\n" if element.level == 1 else ""
-        return f"{before}#heading(level: {element.level}, {_string(element.words)})"
+        return f"#heading(level: {element.level}, {_string(element.words)})"
 
     @_set.register
     def _(self, element: Paragraph) -> str:
@@ -100,8 +98,8 @@ class _Source:
         self._num_pictures += 1
         file = f"figure-{self._num_pictures:02d}.svg"
         (self._folder / file).write_text(element.drawing, encoding="utf-8")
-        drawn = f"image({_string(file)}, width: {element.share:.0%}, alt: {_string(element.alt)})"
-        return f"#figure({drawn}, caption: {_string(element.caption)}, placement: auto)"
+        words, caption = _string(element.alt), _string(element.caption)
+        return f"#picture({_string(file)}, {element.share:.0%}, {words}, {caption})"
 
     @_set.register
     def _(self, element: Table) -> str:

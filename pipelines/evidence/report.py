@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os.path
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -10,7 +12,15 @@ import numpy as np
 
 from pipelines import actions, datasets
 from pipelines import config as configs
-from pipelines.contract import Array, MetricInfo, OperatingPoint, ReportSection, Task
+from pipelines.contract import (
+    Array,
+    DatasetRecord,
+    MetricInfo,
+    OperatingPoint,
+    ReportSection,
+    SplitManifest,
+    Task,
+)
 from pipelines.errors import PipelineError
 from pipelines.evidence.calls import Call, Source, prediction_call, training_call
 from pipelines.evidence.document import Block, Code, Document, Part
@@ -34,6 +44,8 @@ _FEW_ITEMS: Final = 14
 _MOST_ROWS_FOR_CURVES: Final = 200_000
 _MOST_ABLATIONS: Final = 12
 _FLAT: Final = 1e-9
+_LONG_NAME: Final = 9
+_SPLIT_RULES: Final = ("blocks", "groups", "group", "random", "given")
 _LOSSES: Final = ("loss", "validation_loss")
 
 
@@ -44,7 +56,7 @@ def build_report(facts: RunFacts, settings: Settings) -> Document:
     subtitle = Text(
         "evidence.subtitle",
         run=run.run_id,
-        date=run.request.created[:10],
+        date=day(run),
         data=datasets.dataset_title(facts.record),
     )
     title = Text("evidence.title", task=facts.task.title, run=_run_title(run))
@@ -58,6 +70,13 @@ def build_report(facts: RunFacts, settings: Settings) -> Document:
         Part(Text("evidence.chapter.repeat"), tuple(_repeat(facts))),
     ]
     return Document(title, subtitle, tuple(parts))
+
+
+def day(run: Run) -> Text:
+    """Return the day on which a run was asked for, as a person writes it."""
+    year, month, number = run.request.created[:10].split("-")
+    name = Text(f"evidence.month.{int(month)}")
+    return Text("evidence.day", day=int(number), month=name, year=int(year))
 
 
 def _run_title(run: Run) -> Text:
@@ -146,7 +165,25 @@ def _data(facts: RunFacts) -> Iterator[Block]:
     yield facts.task.model_facts().licence
     if facts.split is not None:
         yield _split_table(facts)
-        yield Text("evidence.split_words", method=facts.split.method, seed=facts.split.seed)
+        yield Text("evidence.split_words", method=_split_rule(facts.split), seed=facts.split.seed)
+        yield from _set_aside(facts.record, facts.split)
+
+
+def _split_rule(split: SplitManifest) -> Text:
+    """Say how a split was made: the rule in words, its parameters as they are."""
+    name, _, rest = split.method.partition(" ")
+    if name not in _SPLIT_RULES:
+        return verbatim(split.method)
+    rule = Text(f"evidence.split_rule.{name.removesuffix('s')}")
+    return Text("evidence.split_rule", rule=rule, rest=rest) if rest else rule
+
+
+def _set_aside(record: DatasetRecord, split: SplitManifest) -> Iterator[Text]:
+    """Say how many labelled items stand in no part."""
+    used = {item_id for items in split.parts.values() for item_id in items}
+    count = sum(item.has_truth and item.item_id not in used for item in record.items)
+    if count:
+        yield Text("evidence.set_aside", n=count)
 
 
 def _split_table(facts: RunFacts) -> TableView:
@@ -158,7 +195,7 @@ def _split_table(facts: RunFacts) -> TableView:
             Text(f"jobs.part.{part}"),
             len(items),
             len({group_of.get(i, "") for i in items}),
-            verbatim(_some(items)),
+            verbatim(_some(_last_names(items))),
         )
         for part, items in split.parts.items()
         if items
@@ -220,42 +257,72 @@ def _results(facts: RunFacts) -> Iterator[Block]:
 
 
 def figures_table(facts: RunFacts) -> TableView:
-    """Return every figure of every part with its interval and its number of items."""
-    rows: list[tuple[Any, ...]] = []
-    for name, part in facts.parts.items():
-        for metric in facts.task.metrics:
-            value = part["metrics"].get(metric.name)
-            if value is None or value != value:
-                continue
-            interval = part["intervals"].get(metric.name)
-            words: Any = (
-                ""
-                if interval is None
-                else Text("evidence.bounds", low=float(interval[0]), high=float(interval[1]))
-            )
-            count = len(part["item_ids"])
-            rows.append((Text(f"jobs.part.{name}"), metric.label, float(value), words, count))
-    columns = ("part", "figure", "value", "interval", "items")
+    """Return every figure of every part, with its interval and number of items where there are."""
+    rows = [row for name, part in facts.parts.items() for row in _figure_rows(facts, name, part)]
+    columns = ["part", "figure", "value", "interval", "items"]
+    title = Text("evidence.figures_table")
+    if len(facts.parts) == 1:  # what is the same in every row stands above them
+        ((name, part),) = facts.parts.items()
+        items = facts.task.items_text(len(part["item_ids"]))
+        title = Text("evidence.figures_of_part", part=Text(f"jobs.part.{name}"), items=items)
+        columns.remove("part")
+        columns.remove("items")
+    if not any(row["interval"] for row in rows):
+        columns.remove("interval")
     names = tuple(Text(f"evidence.column.{name}") for name in columns)
-    return TableView(Text("evidence.figures_table"), names, tuple(rows))
+    return TableView(title, names, tuple(tuple(row[name] for name in columns) for row in rows))
+
+
+def _figure_rows(facts: RunFacts, name: str, part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for metric in facts.task.metrics:
+        value, interval = (part[key].get(metric.name) for key in ("metrics", "intervals"))
+        if value is None or value != value:
+            continue
+        yield {
+            "part": Text(f"jobs.part.{name}"),
+            "figure": metric.label,
+            "value": float(value),
+            "interval": _bounds(interval),
+            "items": len(part["item_ids"]),
+        }
+
+
+def _bounds(interval: Sequence[float] | None) -> Any:  # a text, or "" without an interval
+    if interval is None:
+        return ""
+    return Text("evidence.bounds", low=float(interval[0]), high=float(interval[1]))
 
 
 def _learning_curves(facts: RunFacts) -> Iterator[View]:
     points = facts.run.metric_points()
     losses = [_curve(facts.task, name, points) for name in _LOSSES]
-    main = facts.task.main_metric.name
-    for title, curves in (
-        ("evidence.loss_curve", losses),
-        ("evidence.score_curve", [_curve(facts.task, main, points)]),
-    ):
+    main = facts.task.main_metric
+    for kind, curves in (("loss", losses), ("score", [_curve(facts.task, main.name, points)])):
         drawn = tuple(curve for curve in curves if len(curve.x) > 1)
         if drawn:
             yield CurveView(
-                Text(title),
+                _trend(kind, drawn[-1], main),
                 x_label=Text("evidence.axis.step"),
-                y_label=Text("evidence.axis.value"),
+                y_label=main.label if kind == "score" else Text("evidence.axis.loss"),
                 curves=drawn,
+                y_range=(main.low, main.high) if kind == "score" and _is_flat(drawn[0].y) else None,
             )
+
+
+def _trend(kind: str, curve: Curve, main: MetricInfo) -> Text:
+    """Say of a curve what it did: from where to where, and the best in between."""
+    values = curve.y[np.isfinite(curve.y)]
+    is_low_best = kind == "loss" or not main.higher_is_better
+    best = values.min(initial=np.inf) if is_low_best else values.max(initial=-np.inf)
+    if not len(values):
+        return Text(f"evidence.{kind}_undefined")
+    return Text(
+        f"evidence.{kind}_curve",
+        name=curve.name,
+        first=float(values[0]),
+        last=float(values[-1]),
+        best=float(best),
+    )
 
 
 def _curve(task: Task, name: str, points: Sequence[Mapping[str, Any]]) -> Curve:
@@ -329,8 +396,12 @@ def _per_item(facts: RunFacts) -> Iterator[View]:
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
-    """Cut long names to their differing ends."""
-    return [name if len(name) <= 9 else f"…{name[-8:]}" for name in names]
+    """Cut long names to what differs between them, and to their ends where that is long."""
+    if max(map(len, names)) > _LONG_NAME:
+        start = os.path.commonprefix(names)  # noqa: RUF071 - of names, not of paths
+        same = re.match(r".*[^0-9A-Za-z]|", start)
+        names = [name[same.end() if same else 0 :] for name in names]
+    return [name if len(name) <= _LONG_NAME else f"…{name[1 - _LONG_NAME :]}" for name in names]
 
 
 # --- ablations ------------------------------------------------------------------------------------
@@ -371,17 +442,12 @@ def _ablation_row(run: Run, facts: RunFacts) -> tuple[Any, ...]:
     name = facts.task.main_metric.name
     value = float("nan") if part is None else float(part["metrics"].get(name) or float("nan"))
     interval = None if part is None else part["intervals"].get(name)
-    bounds: Any = (
-        ""
-        if interval is None
-        else Text("evidence.bounds", low=float(interval[0]), high=float(interval[1]))
-    )
     mine, other = facts.run.request.config, run.request.config
     changes = [f"{n} = {other[n]}" for n in other if mine.get(n) != other[n]]
     is_self = run.run_id == facts.run.run_id
     words = Text("evidence.this_run") if is_self else verbatim(_some(changes) or "–")
     count = 0 if part is None else len(part["item_ids"])
-    return verbatim(run.short_id), words, value, bounds, count
+    return verbatim(run.short_id), words, value, _bounds(interval), count
 
 
 # --- limits and repetition ------------------------------------------------------------------------
@@ -473,6 +539,12 @@ def _environment_table(facts: RunFacts) -> TableView:
 
 def _worked_s(facts: RunFacts) -> float:
     return float(facts.run.state.worked_s)
+
+
+def _last_names(names: Sequence[str]) -> list[str]:
+    """Leave out the folders of paths, where the files are told apart without them."""
+    short = [name.rpartition("/")[2] for name in names]
+    return short if len(set(short)) == len(names) else list(names)
 
 
 def _some(names: Sequence[str], count: int = 6) -> str:

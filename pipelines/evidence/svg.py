@@ -25,7 +25,7 @@ from pipelines.palette import DASHES, SEQUENCE, colour
 from pipelines.text import Language, Text, format_number, render
 
 WIDTH: Final = 640
-_HEIGHT: Final = 270
+_HEIGHT: Final = 232
 _FONT: Final = 12
 _LETTER: Final = 0.53  # mean width of a letter, in heights of the font
 _INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
@@ -140,22 +140,41 @@ def _(view: views.ImageView, language: Language) -> str | None:
     columns = min(count, 3)
     gap = 10
     side = (WIDTH - gap * (columns - 1)) / columns if count > 1 else WIDTH * 0.6
-    left = 0.0 if count > 1 else (WIDTH - side) / 2
     parts, y, tallest = [], 0.0, 0.0
     for index, pane in enumerate(view.panes):
         if index and index % columns == 0:
             y, tallest = y + tallest + 10, 0.0
-        x = left + (index % columns) * (side + gap)
+        x = (index % columns) * (side + gap)
         drawn, height = _pane(pane, x, y, side, language)
         parts.append(drawn)
         tallest = max(tallest, height)
     bottom = y + tallest
     if view.pixel_size:
         shape = _shape_of(view.panes[0])
-        bar = _scale_bar(left, bottom + 12, side / shape[1], view.pixel_size, view.unit, language)
+        bar = _scale_bar(0.0, bottom + 12, side / shape[1], view.pixel_size, view.unit, language)
         parts.append(bar)
+    if view.pixel_size or _is_compared(view):
+        parts.append(_verdicts(bottom + 16, language) if _is_compared(view) else "")
         bottom += 24
     return _document(parts, bottom + 2, view, language)
+
+
+def _is_compared(view: views.ImageView) -> bool:
+    """Tell whether masks are coloured by being right or wrong, which needs a legend."""
+    layers = (layer for pane in view.panes for layer in pane.layers)
+    return any(isinstance(one, views.ThresholdLayer) and one.truth is not None for one in layers)
+
+
+def _verdicts(y: float, language: Language) -> str:
+    """Draw the legend of right, invented and missed, flush right."""
+    parts, x = [], float(WIDTH)
+    for meaning in ("missed", "false_positive", "true_positive"):
+        words = render(Text(f"evidence.legend.{meaning}"), language)
+        x -= _LETTER * 11 * len(words) + 8
+        parts.append(_text(x, y, words, size=11))
+        parts.append(_rect(x - 18, y - 9, 13, 10, colour(meaning)))
+        x -= 30
+    return "".join(parts)
 
 
 @draw.register
@@ -198,7 +217,7 @@ def _cut_spheres(spheres: views.Spheres, axis: int, index: int) -> views.PointLa
 def _(view: views.GalleryView, language: Language) -> str | None:
     if not view.pictures:
         return None
-    columns, gap = min(len(view.pictures), 4), 12
+    columns, gap = min(len(view.pictures), 5), 12
     side = min((WIDTH - gap * (columns - 1)) / columns, 150)
     parts, y = [], 0.0
     for start in range(0, len(view.pictures), columns):

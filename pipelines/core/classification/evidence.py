@@ -61,16 +61,47 @@ def network_for_export(
 
 def report_sections(task: ImageClassification, context: ReportContext) -> list[ReportSection]:
     """Add curves, calibration, the matrix and the worst errors of the part that was seen least."""
+    method = ReportSection("method", tuple(_method(context)))
     rows, point, part = context.statistics, context.operating_point, context.honest_part
     if rows is None or point is None or part is None:
-        return []
+        return [method]
     found = Evaluation(rows.of_items(context.parts[part]), _classes(rows, context))
     bounds = context.intervals.get(part, {})
     views: list[View] = [*found.curves(point.threshold, bounds), *found.reliability()]
     views.append(_matrix(found, point.threshold))
     views += _worst(found, point.threshold, context.samples)
     title = Text("classes_report.results", part=Text(f"jobs.part.{part}"))
-    return [ReportSection("results", tuple(views), title)]
+    return [method, ReportSection("results", tuple(views), title)]
+
+
+def _method(context: ReportContext) -> Iterator[Text]:
+    """Say what the model is, how it learned and how it answers."""
+    config, name = context.config, str(context.architecture.get("name", "symmetric"))
+    is_measured = context.architecture.get("kind") == "statistics"
+    kind = "input" if config.crop_px else "whole"
+    yield Text(f"classes_method.{kind}", side=config.image_px, crop=config.crop_px)
+    if is_measured:
+        yield Text("classes_method.measured", strength=config.strength)
+        return
+    is_own = name == "symmetric"
+    yield Text("classes_method.symmetric" if is_own else "classes_method.named", name=name)
+    yield Text(
+        "classes_method.training",
+        epochs=config.epochs,
+        batch=config.batch_size,
+        optimizer=Text(f"classes_config.optimizer.{config.optimizer}"),
+        rate=config.learning_rate,
+        decay=config.weight_decay,
+        averaging=config.averaging,
+    )
+    yield Text(
+        "classes_method.augmentation",
+        turns=Text(f"classes_method.turned.{'yes' if config.rotation else 'no'}"),
+        scale=config.scale,
+        stain=config.stain,
+        mixup=config.mixup,
+    )
+    yield Text(f"classes_method.flips.{'yes' if config.test_flips else 'no'}")
 
 
 def _classes(rows: ItemStatistics, context: ReportContext) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def _data(context: ReportContext) -> Iterator[Text | View]:
         "cryoet_report.volumes",
         shape=" × ".join(map(str, geometry.shape)),
         spacing=geometry.spacing_angstrom,
-        offset=context.record.options.get("voxel_offset", "0"),
+        offset=float(context.record.options.get("voxel_offset") or 0),
     )
     yield _counts_table(samples)
     labelled = [s for s in samples if s.truth is not None and len(s.truth.picks)]

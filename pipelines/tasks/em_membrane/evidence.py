@@ -79,8 +79,12 @@ def report_sections(context: ReportContext) -> list[ReportSection]:
     places = {sample_id: i for i, sample_id in enumerate(context.predictions)}
     order = [names[i] for i in np.argsort(scores) if names[i] in places]
     views: list[View] = []
-    for name in dict.fromkeys([*order[:1], *order[-1:]]):
-        views += show_errors(_panel_context(context, places[name]), None)
+    for kind, name in zip(
+        ("worst", "best"), dict.fromkeys([*order[:1], *order[-1:]]), strict=False
+    ):
+        source = Text(f"em_report.{kind}", item=name)
+        shown = show_errors(_panel_context(context, places[name]), None)
+        views += [replace(view, source=source) for view in shown]
     views += section_table(_panel_context(context, 0), None)
     sections.append(ReportSection("results", tuple(views), Text("em_report.results")))
     return sections
