@@ -39,6 +39,8 @@ def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) ->
     left, right = st.columns(CONTROLS_AND_PICTURE, gap="large")
     with left, st.container(key="beside"):
         part = pick_part(scores)
+        if part == "out_of_fold":
+            st.caption(tr("classes_page.out_of_fold"))
         whole = evaluation_of(task.id, run.run_id, part, (), rows, desk)
         wrong = desk.marks.wrong
         shown = _pick_rows(desk, part, rows, whole)
@@ -115,7 +117,8 @@ def _draw_matrix(task_id: str, shown: Any, threshold: float) -> Cell:
     counts = shown.cells(threshold)
     key = f"{task_id}.cell"
     cell = _restore_cell(key, counts)
-    st.markdown(f"**{tr('classes_page.matrix')}**")
+    st.markdown(f"**{tr('classes_page.matrix')}**", help=tr("classes_page.matrix_help"))
+    st.caption(tr("classes_page.matrix_axes"))
     if len(counts) <= _MOST_BUTTONS:
         _draw_buttons(key, shown.classes, counts, cell)
     else:
@@ -141,7 +144,6 @@ def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> 
     with st.container(key=f"{key}.matrix", gap="small"):
         widths = [5, *([6] * len(classes))]
         head = st.columns(widths, gap="small", vertical_alignment="bottom")
-        head[0].caption("↓ →", help=tr("classes_page.matrix_help"))
         for column, name in zip(head[1:], classes, strict=True):
             column.caption(name)
         for row, name in enumerate(classes):
@@ -192,7 +194,9 @@ def _draw_curves(
         return
     views = shown.curves(threshold, bounds)
     for column, (number_of, view) in zip(
-        st.columns(len(views), gap="medium"), enumerate(views), strict=True
+        st.columns(len(views), gap="medium", vertical_alignment="bottom"),
+        enumerate(views),
+        strict=True,
     ):
         with column:
             draw(view, f"{task_id}.curve.{number_of}")

@@ -26,6 +26,9 @@ _MOST_SILHOUETTE: Final = 4000
 _NUM_NEIGHBOURS: Final = 10
 _MOST_NEIGHBOURS: Final = 100
 _FEWEST: Final = 10
+_CLIP: Final = 4.0
+"""Standard deviations from the mean beyond which a feature counts no further."""
+_CLIP_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,24 @@ def reduce_features(features: Array, num_components: int = NUM_COMPONENTS) -> Ar
     The sign of a direction is fixed (its largest weight is positive), so that a map does not flip
     between two calls.
     """
-    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    scaled = _scale(features)
     count = min(num_components, *scaled.shape)
     left, values, right = np.linalg.svd(scaled.astype(np.float64), full_matrices=False)
     rows = np.arange(len(right))
     signs = np.sign(right[rows, np.abs(right).argmax(axis=1)])
     return np.asarray((left * values * signs)[:, :count], np.float32)
+
+
+def _scale(features: Array) -> Array:
+    """Give every feature mean 0 and spread 1 without what lies far out.
+
+    One torn cell must not take a whole direction of the map for itself. It widens the spread by
+    which it is judged, so the limits are drawn in a few rounds.
+    """
+    for _ in range(_CLIP_ROUNDS):
+        mean, spread = features.mean(axis=0), features.std(axis=0)
+        features = features.clip(mean - _CLIP * spread, mean + _CLIP * spread)
+    return np.asarray((features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6))
 
 
 def project(features: Array, how: Projection, seed: int = 0) -> Array:

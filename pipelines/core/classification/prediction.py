@@ -271,10 +271,19 @@ class Memory:
         """Return the features as they were kept, by item id."""
         return dict(zip(self.ids.tolist(), self._features, strict=True))
 
-    def nearest(self, features: Array, count: int = NEAREST) -> Array:
-        """Return `(B, count)` item ids, the most similar first (cosine of scaled features)."""
-        likeness = self._unit(features) @ self._known.T
-        return np.asarray(self.ids[np.argsort(-likeness, axis=1)[:, :count]])
+    def nearest(
+        self, features: Array, count: int = NEAREST, *, among: Array | None = None
+    ) -> Array:
+        """Return `(B, count)` item ids, the most similar first (cosine of scaled features).
+
+        Args:
+            features: `(B, D)`.
+            count: Most ids a picture.
+            among: `(N,)` bool, the training pictures that may be named; None for all of them.
+        """
+        chosen = slice(None) if among is None else among
+        likeness = self._unit(features) @ self._known[chosen].T
+        return np.asarray(self.ids[chosen][np.argsort(-likeness, axis=1)[:, :count]])
 
     def _unit(self, features: Array) -> Array:
         known = features[:, : len(self._mean)]  # measured numbers that are newer come behind

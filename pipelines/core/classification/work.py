@@ -174,12 +174,14 @@ def predict_held_out(
     with np.load(model.folder / HELD_OUT, allow_pickle=False) as kept:
         odds = dict(zip(kept["ids"].tolist(), kept["odds"], strict=True))
     features = {} if memory is None else memory.features_by_id()
-    for index in range(len(samples)):
-        sample = samples[index]
-        values: dict[str, Array] = {"probabilities": odds[sample.item_id], **_origin(model)}
-        if sample.item_id in features:
-            values["features"] = features[sample.item_id]
-        yield Prediction(sample.item_id, sample.group, values)
+    groups = {sample.item_id: sample.group for sample in (samples[i] for i in range(len(samples)))}
+    for item_id, group in groups.items():
+        values: dict[str, Array] = {"probabilities": odds[item_id], **_origin(model)}
+        if memory is not None and item_id in features:
+            values["features"] = features[item_id]
+            others = [groups.get(str(name)) != group for name in memory.ids]
+            values["nearest"] = memory.nearest(features[item_id][None], among=np.array(others))[0]
+        yield Prediction(item_id, group, values)
 
 
 def statistics_card(job: Any, *, seconds: float) -> CheckpointCard:

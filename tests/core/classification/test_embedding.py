@@ -30,6 +30,15 @@ def test_main_directions_are_those_of_scikit_learn_up_to_the_fixed_sign():
     np.testing.assert_array_equal(found, embedding.reduce_features(features.copy(), 5))
 
 
+def test_one_torn_picture_does_not_press_the_others_into_a_line():
+    """Three of 954 real cells had taken the second direction of the map for themselves."""
+    features, _, _ = _features(class_pull=6, subject_pull=0.5)
+    features[0] = 80 * np.random.default_rng(3).normal(size=16)
+    plane = embedding.project(features, "pca")
+    spread = np.ptp(plane[1:], axis=0) / np.ptp(plane, axis=0)
+    assert spread.min() > 0.25
+
+
 @pytest.mark.parametrize("how", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.slow)])
 def test_a_map_keeps_two_clouds_apart_and_is_the_same_again(how):
     features, labels, _ = _features(class_pull=0)

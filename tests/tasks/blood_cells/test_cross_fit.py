@@ -51,6 +51,16 @@ def test_every_cell_is_scored_by_a_model_without_its_subject(trained: Run) -> No
     assert sorted(ids) == sorted(part["item_ids"])
 
 
+def test_what_a_held_out_cell_resembles_is_of_other_subjects(trained: Run) -> None:
+    """Cells of one subject resemble one another, and its model had seen none of them."""
+    predictions = get_task("blood_cells").open_predictions(trained.prediction_folder)
+    group_of = {item.item_id: item.group for item in trained.dataset().items}
+    for item_id, prediction in predictions.items():
+        nearest = [str(name) for name in prediction.values["nearest"]]
+        assert len(nearest) == 6
+        assert group_of[item_id] not in {group_of[name] for name in nearest}
+
+
 def test_a_threshold_set_later_leaves_the_cells_held_out(trained: Run) -> None:
     """They stand in the training part of the split, but were not answered by the whole model."""
     actions.rescore(trained, OperatingPoint({"threshold": 0.25}, source="user"))
