@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.state import option_key
 from dashboard.terms import link_terms
-from dashboard.words import number, say, tr
+from dashboard.words import number, say, slider_format, tr
 from pipelines.config import OptionInfo, is_relevant
 
 _MOST_BUTTONS = 4  # choices drawn as buttons; more become a list
@@ -148,6 +148,7 @@ def _draw_slider(key: str, info: OptionInfo) -> Any:
         low,
         high,
         step=step,
+        format=slider_format("%.2f") if cast is float else None,
         key=key,
         help=help_text(info),
         persist_state="session",

@@ -58,11 +58,13 @@ def _draw_panel(run_id: str, *, was_active: bool) -> None:
 def _draw_head(run: Run) -> None:
     icon, tint = _ICONS[run.status]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{say(run.title)}**")
+        title = say(run.title)
+        st.markdown(f"**{title}**")
         st.badge(say(run.status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
         if run.has_leak:
             st.badge(tr("runs.leak"), icon=":material/water_drop:", color="red")
-        st.caption(tr("runs.facts", run=run.short_id, data=run.request.dataset_title))
+        if run.short_id not in title:  # a title of the person's own
+            st.caption(tr("runs.facts", run=run.short_id, data=run.request.dataset_title))
 
 
 def _draw_progress(run: Run) -> None:

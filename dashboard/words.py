@@ -52,5 +52,10 @@ def number(value: float, digits: int = 3) -> str:
     return format_number(value, language(), digits=digits)
 
 
+def slider_format(plain: str) -> str:
+    """Return a slider's format, in which the browser writes as the page does: "0,5" in French."""
+    return "localized" if _browser_language() == language() else plain
+
+
 def _browser_language() -> str:
     return (st.context.locale or DEFAULT_LANGUAGE)[:2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipelines.contract import Task
 from pipelines.core.checkpoints import CheckpointCard, CheckpointEntry, verify_weights
 from pipelines.evidence.models import delete_checkpoint, export_checkpoint, restore_checkpoint
 from pipelines.registry import load_tasks
+from pipelines.text import Text
 
 _DELETED = "checkpoints_page.deleted"
 _MOST_FIGURES = 5
@@ -55,7 +57,13 @@ def _draw_card(task: Task, name: str, entry: CheckpointEntry) -> None:
         if entry.is_imported:
             st.caption(f":material/upload: {tr('checkpoints_page.imported', notes=card.notes)}")
         for part, scores in card.scores.items():
-            st.markdown(f"{tr(f'pages.part.{part}')}: {_scores(task, scores)}")
+            st.markdown(
+                tr(
+                    "checkpoints_page.scores",
+                    part=Text(f"pages.part.{part}"),
+                    scores=_scores(task, scores),
+                )
+            )
         with st.expander(tr("checkpoints_page.card")):
             st.json(json.dumps({"config": dict(card.config), "versions": dict(card.versions)}))
             st.caption(tr("checkpoints_page.fingerprint", sha256=card.weights_sha256 or "–"))
@@ -67,15 +75,17 @@ def _facts(card: CheckpointCard) -> str:
         data=tr("data.sample") if card.is_generated_data else card.dataset_title or "–",
         parameters=card.num_parameters,
         time=value_words(card.seconds, "duration"),
-        device=card.device or "–",
+        device=card.device.upper() if card.device in ("cpu", "mps") else card.device or "–",
         seed=card.seed,
     )
 
 
 def _scores(task: Task, scores: object) -> str:
     values = dict(scores) if isinstance(scores, dict) else {}
-    shown = [m for m in task.metrics if m.name in values][:_MOST_FIGURES]
-    return " · ".join(f"{say(m.label)} {number(float(values[m.name]))}" for m in shown)
+    known = [m for m in task.metrics if not math.isnan(float(values.get(m.name, math.nan)))]
+    return " · ".join(
+        f"{say(m.label)} {number(float(values[m.name]))}" for m in known[:_MOST_FIGURES]
+    )
 
 
 # --- out, check, delete ---------------------------------------------------------------------------

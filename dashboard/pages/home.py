@@ -33,12 +33,19 @@ def show() -> None:
 
 
 def _draw_task(task: Task) -> None:
+    with st.container(border=True, height="stretch", vertical_alignment="distribute"):
+        with st.container():
+            st.markdown(f"### :material/{task.icon}: {say(task.title)}")
+            st.markdown(say(task.summary))
+        _draw_ways(task)
+
+
+def _draw_ways(task: Task) -> None:
+    """Draw the buttons at the foot of the card, so that those of a row stand in one line."""
     settings = load_settings()
     models = list_checkpoints(task.id, settings.checkpoints, settings.runs)
     num_runs = len(list_runs(settings, task.id))
-    with st.container(border=True, height="stretch"):
-        st.markdown(f"### :material/{task.icon}: {say(task.title)}")
-        st.markdown(say(task.summary))
+    with st.container():
         demo = tr("home.demo_ready") if any(m.is_builtin for m in models) else tr("home.no_demo")
         st.caption(f"{demo} · {tr('home.runs', n=num_runs)}")
         with st.container(horizontal=True, gap="small"):

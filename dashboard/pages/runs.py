@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -21,6 +22,7 @@ from pipelines.settings import load_settings
 from pipelines.studies import list_studies
 
 _DELETED = "runs.deleted"
+_TABLE = "runs.table"
 
 
 def show() -> None:
@@ -45,6 +47,7 @@ def show() -> None:
     run = by_id[str(st.session_state["runs.open"] or chosen)]
     draw_run(run.run_id)
     draw_cost(run)
+    _draw_result(run)
     draw_evidence(run)
     _draw_actions(run)
 
@@ -57,10 +60,11 @@ def _draw_empty() -> None:
 
 
 def _name(run: Run) -> str:
-    return f"{say(run.title)} · {run.short_id}"
+    title = say(run.title)
+    return title if run.short_id in title else f"{title} · {run.short_id}"
 
 
-def _draw_table(runs: tuple[Run, ...] | list[Run]) -> None:
+def _draw_table(runs: Sequence[Run]) -> None:
     import pandas as pd
 
     table = pd.DataFrame(
@@ -76,7 +80,21 @@ def _draw_table(runs: tuple[Run, ...] | list[Run]) -> None:
             for run in runs[:200]
         ]
     )
-    st.dataframe(table, hide_index=True, height=min(38 + 35 * len(table), 360))
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=min(38 + 35 * len(table), 360),
+        key=_TABLE,
+        selection_mode="single-row",
+        on_select=lambda: _open_selected(runs),
+    )
+
+
+def _open_selected(runs: Sequence[Run]) -> None:
+    """Open the run whose row was clicked."""
+    rows = st.session_state[_TABLE].selection.rows
+    if rows:
+        st.session_state["runs.open"] = runs[rows[0]].run_id
 
 
 def _task_title(run: Run) -> str:
@@ -95,6 +113,23 @@ def _score(run: Run) -> str:
 
 def _when(created: str) -> str:
     return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _draw_result(run: Run) -> None:
+    """Lead to what the run gave: its figures, or the model that it trained."""
+    if run.status.is_active or run.checkpoint is None:
+        return
+    from dashboard.navigation import open_task
+
+    is_scored = (run.folder / "scores.json").is_file()
+    step = "evaluate" if is_scored else "predict"
+    icon = ":material/query_stats:" if is_scored else ":material/auto_awesome:"
+    if st.button(tr(f"runs.result_{step}"), key=f"result.{run.run_id}", icon=icon):
+        own = {"run": run.run_id} if is_scored else {"model": run.run_id}
+        open_task(
+            get_task(run.request.task_id),
+            {"step": step, "data": run.request.dataset_id, **own},
+        )
 
 
 def _draw_actions(run: Run) -> None:

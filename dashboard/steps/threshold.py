@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard.address import keep_moved, moved_value
-from dashboard.words import language, tr
+from dashboard.words import slider_format, tr
 from pipelines.contract import OperatingPoint
 from pipelines.core.checkpoints import CheckpointEntry
 
@@ -37,7 +37,7 @@ def draw_point(recommended: Mapping[str, float], place: str) -> OperatingPoint:
     for name, default in recommended.items():
         key = f"threshold.{place}.{name}"
         st.session_state.setdefault(key, round(float(default), 2))
-        chosen = st.slider(name, 0.0, 1.0, step=0.01, key=key, format=_number_format("%.2f"))
+        chosen = st.slider(name, 0.0, 1.0, step=0.01, key=key, format=slider_format("%.2f"))
         values[name] = float(chosen)
     return OperatingPoint(values, source="user")
 
@@ -49,16 +49,11 @@ def draw_threshold(default: float, place: str) -> float:
     if asked is not None:
         st.session_state[key] = _number(asked, default)
     st.session_state.setdefault(key, round(default, 3))
-    label, shape = tr("pages.threshold"), _number_format("%.3f")
+    label, shape = tr("pages.threshold"), slider_format("%.3f")
     value = st.slider(label, 0.0, 1.0, step=0.005, key=key, format=shape)
     written = None if abs(value - default) < 1e-9 else f"{value:g}"
     keep_moved("threshold", written)
     return float(value)
-
-
-def _number_format(plain: str) -> str:
-    """Let the browser write the number where it writes as the page does: with a comma in French."""
-    return "localized" if (st.context.locale or "")[:2] == language() else plain
 
 
 def _number(words: str, default: float) -> float:

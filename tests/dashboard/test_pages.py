@@ -484,6 +484,23 @@ def test_a_deleted_run_comes_back_with_undo(settings: Settings) -> None:
     assert app.selectbox(key="runs.open").value == run.run_id
 
 
+def test_a_scored_run_leads_to_its_figures(scored: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[dict[str, str]] = []
+    monkeypatch.setattr("dashboard.navigation.open_task", lambda _, to: opened.append(dict(to)))
+    app = draw(other_page("runs"), open=scored.run_id)
+
+    app.button(key=f"result.{scored.run_id}").click().run()
+
+    assert_sound(app)
+    (address,) = opened
+    assert address == {
+        "step": "evaluate", "data": scored.request.dataset_id, "run": scored.run_id
+    }  # fmt: skip
+    figures = draw(TASK_PAGE, **address)
+    assert_sound(figures)
+    assert figures.selectbox(key="choice.run").value == scored.run_id
+
+
 def test_a_run_that_is_worked_on_cannot_be_deleted(settings: Settings, held: Callable) -> None:
     state = RunState(Status.RUNNING, 1, 9, started=time.time(), host=store.host_name())
     run = held(training(settings, state))
@@ -640,6 +657,8 @@ def test_a_stack_is_reported_and_used(settings: Settings) -> None:
     record = datasets.load_dataset(str(chosen), settings)
     assert len(record.items) == 5
     assert app.query_params["data"] == chosen
+    assert app.text_input(key=f"{TASK}.path").value == "", "the form is closed and empty again"
+    assert len(app.table) == 1
 
     for _ in range(2):
         app.button_group(key="task.step").set_value("train").run()
