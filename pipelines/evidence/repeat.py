@@ -117,9 +117,13 @@ class RepeatReport:
         """The outcome in one sentence."""
         if self.is_same:
             return Text("evidence.repeat.same", run=_short(self.first))
-        worst = max(self.scores, key=lambda row: abs(row.difference), default=None)
+        lone = [row for row in self.scores if math.isnan(row.difference)]
+        both = [row for row in self.scores if not math.isnan(row.difference)]
+        worst = max(both, key=lambda row: abs(row.difference), default=None)
         if worst is None or not abs(worst.difference) > _SAME:
-            return Text("evidence.repeat.answers_differ", run=_short(self.first))
+            kind = "other_figures" if lone else "answers_differ"
+            parts = [Text(f"jobs.part.{name}") for name in dict.fromkeys(r.part for r in lone)]
+            return Text(f"evidence.repeat.{kind}", run=_short(self.first), parts=parts)
         return Text(
             "evidence.repeat.differs",
             run=_short(self.first),

@@ -159,3 +159,15 @@ def test_the_largest_gap_of_any_answer_is_found() -> None:
     assert other.num_other_length == 1
     assert compare_predictions(answers(x=np.zeros(1)), {}).num_missing == 1
     assert isinstance(PipelineError, type)
+
+
+def test_figures_of_other_parts_are_not_called_the_same(first: Run, settings) -> None:
+    """A later version scored the items as another part; the verdict was “came out again”."""
+    second = worker.work(store.create_run(plan_repeat(first), settings).folder)
+    scores = json.loads((second.folder / "scores.json").read_text())
+    scores["parts"] = {"train": next(iter(scores["parts"].values()))}
+    (second.folder / "scores.json").write_text(json.dumps(scores))
+    report = compare_runs(first, store.read_run(second.folder))
+    assert not report.is_same
+    assert report.verdict.id == "evidence.repeat.other_figures"
+    assert "validation set, training set" in render(report.verdict, "en")
