@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from pipelines import cli, commands, config, registry, views
+from pipelines import cli, commands, config, contract, registry, views
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -116,6 +117,22 @@ def test_the_diagram_shows_the_whole_way_of_the_data() -> None:
     places = [diagram.group(1).find(f"{stage}[") for stage in stages]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_every_name_on_an_arrow_of_the_diagram_is_in_the_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    arrows = " ".join(re.findall(r"-->\|(.*?)\|", text))
+    names = re.findall(r"\b([A-Za-z_]+(?:\.[a-z_]+)+)", arrows)
+    assert len(names) > 10
+    for name in names:
+        owner, _, last = name.rpartition(".")
+        if owner == "dashboard":
+            assert (ROOT / "dashboard" / f"{last}.py").is_file(), name
+        elif owner in ("Task", "Panel"):
+            holder = getattr(contract, owner)
+            assert hasattr(holder, last) or last in holder.__dataclass_fields__, name
+        else:
+            assert hasattr(importlib.import_module(f"pipelines.{owner}"), last), name
 
 
 def test_every_requirement_is_pinned_and_has_its_reason() -> None:
