@@ -7,6 +7,7 @@ that can be resumed, 1 a bug (the line names the log with the traceback).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -523,8 +524,12 @@ def _dispatch(words: list[str], terminal: ConsoleTerminal) -> int:
         _show_help(terminal)
         return OK
     command = known.get(words[0]) or _task_command(words)
+    own = {c.name for c in _all_task_commands()} if command is None else set()
+    if words[0] in own and (len(words) < 2 or words[1].startswith("-")):
+        usage = f"python -m pipelines {words[0]} TASK ..."
+        raise UsageError(Text("cli.missing", word="TASK", usage=usage))
     if command is None:
-        names = ", ".join([*known, *sorted({c.name for c in _all_task_commands()})])
+        names = ", ".join([*known, *sorted(own)])
         raise UsageError(Text("cli.unknown_command", got=words[0], allowed=names))
     if "--help" in words or "-h" in words:
         _show_command(command, terminal)
@@ -538,7 +543,8 @@ def _task_command(words: Sequence[str]) -> Command | None:
     if len(words) < 2 or words[1] not in registry.task_ids():
         return None
     own = registry.get_task(words[1]).commands()
-    return next((command for command in own if command.name == words[0]), None)
+    found = next((command for command in own if command.name == words[0]), None)
+    return found and dataclasses.replace(found, name=f"{found.name} {words[1]}")
 
 
 def _all_task_commands() -> list[Command]:

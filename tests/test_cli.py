@@ -56,6 +56,34 @@ def test_listing_and_describing_import_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY, capture_output=True)
 
 
+def test_a_task_s_own_command_is_called_by_its_name_and_the_task(tmp_path: Path) -> None:
+    """`convert em_membrane` once asked for the task a second time."""
+    from PIL import Image
+
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    words = ["convert", "em_membrane", "--input", f"{tmp_path}/a.png", "--output"]
+    assert cli.main([*words, f"{tmp_path}/a.zip"]) == 0
+    assert (tmp_path / "a.zip").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["convert"], "Missing: TASK; usage: python -m pipelines convert TASK"),
+        (["convert", "em_membrane"], "usage: python -m pipelines convert em_membrane --input"),
+        (["convert", "nowhere"], "There is no command"),
+        (["train", "em_membrane", "--data", "", "--run", "r"], "A value is missing behind"),
+    ],
+)
+def test_a_call_that_lacks_something_shows_the_whole_call(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert cli.main([*words, "--language", "en"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert said in err
+
+
 def test_describe_names_options_presets_and_metrics(call: Call) -> None:
     code, out, _ = call("describe", "fake")
     assert code == 0

@@ -38,7 +38,6 @@ CONVERT = Command(
     name="convert",
     summary=Text("em.convert_summary"),
     arguments=(
-        Argument("task", Text("cli.arg.task"), is_required=True),
         Argument("--input", Text("em.convert_input"), "PATH", is_required=True),
         Argument("--output", Text("em.convert_output"), "ZIP", is_required=True),
     ),
