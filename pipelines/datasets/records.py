@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import logging
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.contract import DatasetRecord, Inspection, Item, Problem, SourceFile, Task
+from pipelines.core.files import parse_json
 from pipelines.core.images_files import ImageFile, file_sha256
 from pipelines.datasets.reports import save_report
 from pipelines.datasets.storage import checked_name, dataset_folder, save_json
@@ -116,7 +116,7 @@ def load_dataset(dataset_id: str, settings: Settings) -> DatasetRecord:
 def _read(path: Path, stamp: int) -> DatasetRecord:
     """Read a record once while its file stays: that of 220,025 pictures takes over a second."""
     del stamp  # part of the key alone
-    return record_from_json(json.loads(path.read_text(encoding="utf-8")))
+    return record_from_json(parse_json(path.read_bytes()))
 
 
 def delete_dataset(dataset_id: str, settings: Settings) -> None:
@@ -172,7 +172,13 @@ def record_to_json(record: DatasetRecord) -> dict[str, Any]:
 
 
 def record_from_json(data: Mapping[str, Any]) -> DatasetRecord:
-    """Rebuild a record from `record_to_json`."""
+    """Rebuild a record from `record_to_json`.
+
+    Raises:
+        ValueError: A file lies outside of the record's root.
+    """
+    if any(f["path"][:1] == "/" or ".." in f["path"].split("/") for f in data["files"]):
+        raise ValueError("a file lies outside of the root")
     return DatasetRecord(
         dataset_id=checked_name(data["dataset_id"]),
         task_id=str(data["task_id"]),

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,7 @@ from pipelines.core.checkpoints import (
     verify_weights,
 )
 from pipelines.core.files import disk_errors, write_json
-from pipelines.errors import CheckpointError, CheckpointMismatchError, PipelineError
+from pipelines.errors import CheckpointError, CheckpointMismatchError, JobError, PipelineError
 from pipelines.evidence.pack import MANIFEST, RUN_FOLDER, read_manifest
 from pipelines.jobs.store import read_run
 from pipelines.settings import Settings
@@ -47,6 +47,7 @@ FOREIGN: Final = (".pth", ".pt", ".safetensors")
 _OURS: Final = (WEIGHTS, CARD, "split.json", "train_features.npz")
 _CODE: Final = (".pth", ".pt", ".pkl", ".pickle", ".py", ".bin", ".ckpt", ".joblib", ".exe", ".so")
 _MOST_MEMBERS: Final = 200_000
+_MOST_MANIFEST_BYTES: Final = 50_000_000
 _CHUNK: Final = 1 << 20
 
 
@@ -289,7 +290,7 @@ def _unpack(source: Path, folder: Path, settings: Settings) -> None:
         names = {name: PurePosixPath(name) for name in archive.namelist()}
         cards = [path.parent for path in names.values() if path.name == CARD]
         if MANIFEST in names:
-            read_manifest(archive.read(MANIFEST), source.name)
+            manifest_in(archive, source.name)
             cards = [PurePosixPath(RUN_FOLDER) / RUN_SUBFOLDER]
         elif code := [n for n, path in names.items() if path.suffix.lower() in _CODE]:
             raise CheckpointError(Text("models.holds_code", file=source.name, name=code[0][:80]))
@@ -327,6 +328,21 @@ def _refuse_hostile(archive: zipfile.ZipFile, name: str, settings: Settings) -> 
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in info.filename:
             raise CheckpointError(Text("models.outside", file=name, name=info.filename[:80]))
+
+
+def manifest_in(archive: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
+    """Read the manifest of a pack that is open.
+
+    Raises:
+        JobError: It has none, one of a later version, or one larger than any that was written.
+    """
+    try:
+        size = archive.getinfo(MANIFEST).file_size
+    except KeyError as error:
+        raise JobError(Text("evidence.no_pack", file=name)) from error
+    if size > _MOST_MANIFEST_BYTES:
+        raise JobError(Text("evidence.no_pack", file=name))
+    return read_manifest(archive.read(MANIFEST), name)
 
 
 def extract_member(archive: zipfile.ZipFile, name: str, target: Path, limit: int) -> None:

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.core.checkpoints import WEIGHTS, find_checkpoint
-from pipelines.core.files import disk_errors, write_bytes, write_json
+from pipelines.core.files import disk_errors, parse_json, write_bytes, write_json
 from pipelines.core.provenance import code_version
 from pipelines.errors import CheckpointError, JobError
 from pipelines.evidence.card import to_card
@@ -336,11 +336,11 @@ def read_manifest(content: bytes, name: str) -> Mapping[str, Any]:
         JobError: It is none, or one of a later version than this program knows.
     """
     try:
-        manifest = json.loads(content)
+        manifest = parse_json(content)
         is_ours = manifest["format"] == FORMAT
         version = int(manifest["version"])
         dict(manifest["files"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise JobError(Text("evidence.no_pack", file=name)) from error
     if not is_ours:
         raise JobError(Text("evidence.no_pack", file=name))

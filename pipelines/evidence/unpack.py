@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -15,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines import datasets
-from pipelines.core.files import disk_errors, write_json
+from pipelines.core.files import disk_errors, is_disk_full, parse_json, write_json
 from pipelines.errors import DataError, JobError, RunConflictError
-from pipelines.evidence.models import extract_member, opened_zip
-from pipelines.evidence.pack import MANIFEST, RUN_FOLDER, read_manifest
-from pipelines.jobs.store import REQUEST, Run, read_run
+from pipelines.evidence.models import extract_member, manifest_in, opened_zip
+from pipelines.evidence.pack import RUN_FOLDER
+from pipelines.jobs.store import REQUEST, Run, Status, read_run
 from pipelines.settings import Settings
 from pipelines.text import Text
 
@@ -39,10 +38,8 @@ def import_pack(source: Path, settings: Settings) -> Run:
     if not zipfile.is_zipfile(source):
         raise JobError(Text("evidence.no_pack", file=source.name))
     with opened_zip(source, settings) as archive:
-        if MANIFEST not in archive.namelist():
-            raise JobError(Text("evidence.no_pack", file=source.name))
-        manifest = read_manifest(archive.read(MANIFEST), source.name)
-        target = settings.runs / _checked_name(str(manifest["run_id"]), source)
+        manifest = manifest_in(archive, source.name)
+        target = settings.runs / _checked_name(manifest.get("run_id"), source)
         if target.exists():
             raise RunConflictError(Text("evidence.run_is_here", run=target.name))
         beside = settings.runs / f".{target.name}.{secrets.token_hex(4)}.part"
@@ -65,10 +62,12 @@ def _extract(
         if path.parts[:1] != (RUN_FOLDER,) or ".." in path.parts:
             continue
         place = folder.joinpath(*path.parts[1:])
-        place.parent.mkdir(parents=True, exist_ok=True)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             extract_member(archive, name, place, settings.max_input_bytes)
-        except KeyError as error:
+        except (KeyError, ValueError, OSError) as error:  # one name twice, a name too long
+            if is_disk_full(error):
+                raise
             raise JobError(Text("evidence.changed_pack", file=name)) from error
         with place.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
@@ -78,14 +77,24 @@ def _extract(
 def _settle(folder: Path, target: Path, settings: Settings) -> None:
     """Point the run at its places here, and put it among the others."""
     run = read_run(folder)
+    if run.status is not Status.FINISHED:  # only finished ones are packed; no worker stands by it
+        raise JobError(Text("evidence.changed_pack", file=f"{RUN_FOLDER}/state.json"))
     checkpoint = str(target / "checkpoint") if run.request.action == "predict" else ""
     request = dataclasses.replace(
         run.request, run_id=target.name, checkpoint=checkpoint, output="", owner=settings.owner
     )
     write_json(folder / REQUEST, dataclasses.asdict(request))
-    record = json.loads((folder / "dataset.json").read_bytes())
+    record = _checked_record(folder / "dataset.json")
     write_json(folder / "dataset.json", {**record, "root": str(_root(record, settings))})
     os.replace(folder, target)
+
+
+def _checked_record(file: Path) -> Mapping[str, Any]:
+    """Read the record of the data that the run was made from, as plain JSON."""
+    try:
+        return datasets.record_to_json(datasets.record_from_json(parse_json(file.read_bytes())))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JobError(Text("evidence.changed_pack", file=f"{RUN_FOLDER}/{file.name}")) from error
 
 
 def _root(record: Mapping[str, Any], settings: Settings) -> Path:
@@ -97,7 +106,7 @@ def _root(record: Mapping[str, Any], settings: Settings) -> Path:
     return known.root
 
 
-def _checked_name(name: str, source: Path) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
+def _checked_name(name: Any, source: Path) -> str:  # whatever the manifest says
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
         raise JobError(Text("evidence.no_pack", file=source.name))
     return name
