@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,25 @@ def show_cloud(view: CloudView, key: str) -> None:
         def to_json(self) -> str:
             return written
 
+    _draw_legend(view)
     written = _deck_json(_stamp(view), _View(view))
     st.pydeck_chart(
         Drawn(map_provider=None), key=key, height=_HEIGHT, on_select=partial(_react, view, key),
         selection_mode="single-object",
     )  # fmt: skip
+
+
+def _draw_legend(view: CloudView) -> None:
+    """Name each colour, with the number of its points."""
+    if not view.legend:
+        return
+    count = Counter(view.meanings)
+    entries = "".join(
+        f'<span><i style="background:{colour(meaning)}"></i>{escape(say(name))} '
+        f"<small>{count[meaning]}</small></span>"
+        for meaning, name in view.legend
+    )
+    st.html(f'<div class="cloud-legend">{entries}</div>')
 
 
 def _react(view: CloudView, key: str) -> None:
@@ -113,7 +129,7 @@ def _points(view: CloudView, is_wanted: Any, name: str, size: int) -> dict[str, 
         "pointSize": size,
         "pickable": True,
         "autoHighlight": True,
-        "material": False,
+        "material": {"ambient": 1, "diffuse": 0, "shininess": 1, "specularColor": [0, 0, 0]},
     }
 
 

@@ -17,6 +17,7 @@ from dashboard.renderers import draw, value_words
 from dashboard.words import say, tr
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import Run, Status, find_run
+from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.text import Text
 from pipelines.views import Curve, CurveView
@@ -146,7 +147,7 @@ def _draw_curves(run: Run, points: Sequence[Mapping[str, float]]) -> None:
                 Text(title),
                 x_label=Text("runs.axis_step"),
                 y_label=Text("runs.axis_value"),
-                curves=tuple(_curve(name, points) for name in chosen),
+                curves=tuple(_curve(name, points, _label(run, name)) for name in chosen),
             )
             draw(view, f"run.{run.run_id}.{title}")
 
@@ -155,11 +156,24 @@ def _names(points: Sequence[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for point in points for name in point))
 
 
-def _curve(name: str, points: Sequence[Mapping[str, float]]) -> Curve:
+def _label(run: Run, name: str) -> Text:
+    """Name a curve: as the task calls the figure, or by the name that all tasks share."""
+    task = get_task(run.request.task_id)
+    own = {metric.name: metric.label for metric in task.metrics}
+    if name in own:
+        return own[name]
+    is_part = name.startswith(f"{task.main_metric.name}_")  # of a kind that is not scored
+    return Text(f"{task.main_metric.texts if is_part else 'runs.metric'}.{name}")
+
+
+def _curve(name: str, points: Sequence[Mapping[str, float]], label: Text) -> Curve:
+    """Draw a figure over the steps; where another network begins, the line is broken."""
     having = [p for p in points if name in p]
     x = np.array([float(p.get("step", i)) for i, p in enumerate(having)])
     y = np.array([float(p[name]) for p in having])
-    return Curve(Text(f"runs.metric.{name}"), x, y, is_dashed=name.startswith("validation"))
+    breaks = np.flatnonzero(np.diff([p.get("network", 0) for p in having])) + 1
+    x, y = np.insert(x, breaks, x[breaks]), np.insert(y, breaks, np.nan)
+    return Curve(label, x, y, is_dashed=name.startswith("validation"))
 
 
 def _draw_pictures(run: Run) -> None:

@@ -413,6 +413,7 @@ class CloudView(View):
         places_vox: `(N, 3)` z y x, where in that volume each point stands.
         small: `(N,)` bool, points drawn small (what others are compared with); None for none.
         scores: `(N,)` float in [0, 1], shown with the labels; None for none.
+        legend: Name of each meaning, in the order of the legend; empty for none.
     """
 
     points: Array
@@ -425,6 +426,7 @@ class CloudView(View):
     places_vox: Array | None = None
     small: Array | None = None
     scores: Array | None = None
+    legend: tuple[tuple[str, Text], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.report import nearest_distances
 from pipelines.tasks.cryoet_picking.slices import Marks, place_of
-from pipelines.text import Text
+from pipelines.text import Text, verbatim
 from pipelines.views import CloudView, HistogramView
 
 
@@ -44,7 +44,19 @@ def cloud_view(sample: Sample, marks: Marks, title: Text) -> CloudView:
         places_vox=geometry.to_vox(marks.positions) if is_at_hand else None,
         small=np.array([verdict == "truth" for verdict in marks.verdicts], bool),
         scores=marks.scores,
+        legend=_legend(marks),
         source=Text("cryoet.source_item", item=sample.item_id),
+    )
+
+
+def _legend(marks: Marks) -> tuple[tuple[str, Text], ...]:
+    """Name each colour: the kind, or what became of a pick where colours tell that."""
+    named = dict(
+        sorted(zip(marks.meanings, zip(marks.kinds, marks.verdicts, strict=True), strict=True))
+    )
+    return tuple(
+        (m, verbatim(kind) if m.startswith("kind_") else Text(f"cryoet.verdict_name.{verdict}"))
+        for m, (kind, verdict) in named.items()
     )
 
 
@@ -61,8 +73,14 @@ def density_rows(sample: Sample) -> tuple[tuple[Any, ...], ...]:
         known = distances[np.isfinite(distances)]
         median = float(np.median(known)) if len(known) else float("nan")
         least = float(known.min()) if len(known) else float("nan")
-        rows.append((kind, count, count / volume if volume > 0 else float("nan"), median, least))
+        density = count / volume if volume > 0 else float("nan")
+        rows.append((kind, count, *(_rounded(v) for v in (density, median, least))))
     return tuple(rows)
+
+
+def _rounded(value: float) -> float:
+    """Keep three digits: more would claim what nobody measured."""
+    return float(f"{value:.3g}")
 
 
 def distance_histogram(picks: Picks, kind: str) -> HistogramView | None:

@@ -29,6 +29,7 @@ from pipelines.views import (
 )
 
 _NUM_PATCHES = 8
+_MOST_SHIFT = 6.0  # voxels along each axis: farther than half the largest radius
 
 
 def wedge_pictures(particle: str, config: SimulationConfig) -> list[View]:
@@ -122,6 +123,26 @@ def self_check(sample: Sample) -> dict[str, float]:
     }
     present = [p for p in particles if truth.counts().get(p.name, 0)]
     return {name: metrics.f4_score(picks, truth, present) for name, picks in cases.items()}
+
+
+def shift_curve(sample: Sample) -> CurveView:
+    """Show how the score of the truth falls as all of it is moved away from itself."""
+    truth, particles = sample.truth.picks, sample.truth.particles
+    spacing = sample.meta["geometry"].spacing_angstrom or SPACING_ANGSTROM
+    present = [p for p in particles if truth.counts().get(p.name, 0)]
+    shifts = np.arange(0, _MOST_SHIFT + 0.01, 0.25)
+    scores = [
+        metrics.f4_score(_moved(truth, truth.positions + s * spacing), truth, present)
+        for s in shifts
+    ]
+    return CurveView(
+        Text("cryoet.shift_title"),
+        x_label=Text("cryoet.axis_shift"),
+        y_label=Text("cryoet.axis_f4"),
+        curves=(Curve(Text("cryoet_metric.f4"), shifts, np.array(scores)),),
+        y_range=(0.0, 1.0),
+        source=Text("cryoet.source_item", item=sample.item_id),
+    )
 
 
 def self_check_table(sample: Sample) -> TableView:

@@ -10,7 +10,12 @@ from pipelines.config import option
 from pipelines.contract import OperatingPoint, Panel, PanelContext, Sample, Step
 from pipelines.errors import PipelineError
 from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
-from pipelines.tasks.cryoet_picking.lessons import beta_curves, self_check_table, wedge_pictures
+from pipelines.tasks.cryoet_picking.lessons import (
+    beta_curves,
+    self_check_table,
+    shift_curve,
+    wedge_pictures,
+)
 from pipelines.tasks.cryoet_picking.notebook import to_notebook
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
@@ -282,7 +287,7 @@ def _self_check(context: PanelContext, controls: Any) -> Sequence[View]:
     sample = context.sample
     if sample.truth is None:
         return [TextView(Text("cryoet.no_truth_here"), tone="info")]
-    return [self_check_table(sample)]
+    return [self_check_table(sample), shift_curve(sample)]
 
 
 def _wedge(context: PanelContext, controls: WedgeControls) -> Sequence[View]:

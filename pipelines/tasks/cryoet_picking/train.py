@@ -129,6 +129,8 @@ class _Training:
         """Train a network on each part; a wish to stop ends the list early."""
         limit = max(self.config.time_limit_s - loaded_s, 1.0) / len(parts)
         outcomes: list[Outcome] = []
+        if len(parts) > 1:
+            self.run.note(Text("cryoet.networks_in_turn", n=len(parts)))
         for number, (tomograms, validation) in enumerate(parts):
             done = sum(o.steps for o in outcomes)
             run = self.run
@@ -219,6 +221,7 @@ class _Share:
         moved["step"] = values["step"] + self.steps_before
         if "elapsed_s" in values:
             moved["elapsed_s"] = values["elapsed_s"] + self.seconds_before
+        moved["network"] = self.number + 1
         self.run.metrics(moved)
 
     def picture(self, name: str, pixels: Any, caption: Text) -> None:

@@ -11,7 +11,7 @@ from pipelines.tasks.cryoet_picking import TASK
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.display import cut_slice, display_bytes
-from pipelines.tasks.cryoet_picking.lessons import self_check
+from pipelines.tasks.cryoet_picking.lessons import self_check, shift_curve
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE
 from pipelines.tasks.cryoet_picking.predictions import to_prediction
 from pipelines.tasks.cryoet_picking.slices import Marks, spheres_of, volume_view
@@ -154,3 +154,12 @@ def test_missed_and_false_picks_are_told_apart(context):
     marks = Marks.compare(kept, truth, CHALLENGE)
     assert marks.meanings.count("true_positive") == len(kept)
     assert marks.meanings.count("missed") == len(truth) - len(kept)
+
+
+def test_the_score_falls_from_one_as_all_picks_are_moved(context):
+    curve = shift_curve(context.sample).curves[0]
+    shifts, scores = np.asarray(curve.x), np.asarray(curve.y)
+    assert scores[0] == 1.0
+    hardest = min(p.hit_radius_angstrom for p in context.sample.truth.particles) / 10.012444
+    assert (scores[np.sqrt(3) * shifts < hardest] == 1.0).all(), "within half of every radius"
+    assert scores[-1] < 0.2
