@@ -441,8 +441,9 @@ def create_run(new: NewRun, settings: Settings | None = None, *, folder: Path | 
         DiskFullError: No space; nothing is left behind.
     """
     settings = settings or load_settings()
-    folder = folder or _new_folder(settings.runs)
-    existed = path_exists(folder)
+    is_own = folder is None
+    folder = _new_folder(settings.runs) if folder is None else folder
+    existed = path_exists(folder) and not is_own
     if existed and (not folder.is_dir() or any(folder.iterdir())):
         raise RunConflictError(Text("jobs.folder_taken", folder=str(folder)))
     try:
@@ -463,9 +464,17 @@ def new_run_id() -> str:
 
 
 def _new_folder(root: Path) -> Path:
-    while (folder := root / new_run_id()).exists():
-        time.sleep(0.001)  # the clock of some systems ticks 60 times a second
-    return folder
+    """Make the folder of a new run; of two sessions that ask at one moment one has to ask again."""
+    with disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / new_run_id()
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                time.sleep(0.001)  # the clock of some systems ticks 60 times a second
+            else:
+                return folder
 
 
 def _write_run(folder: Path, new: NewRun, owner: str) -> None:
@@ -605,7 +614,7 @@ def _is_alive(folder: Path, state: RunState) -> bool:
     """Tell whether the state's claim holds: settled states always, active ones with a worker."""
     if not state.status.is_active:
         return True
-    age_s = time.time() - state.heartbeat
+    age_s = abs(time.time() - state.heartbeat)  # a clock may have been set back since
     if state.host not in ("", host_name()):
         return age_s < HEARTBEAT_FRESH_S
     if state.status is Status.QUEUED and not state.host and age_s < START_GRACE_S:

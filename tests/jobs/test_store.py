@@ -208,8 +208,21 @@ def test_on_another_machine_the_heartbeat_decides(new_run: NewRunFixture) -> Non
     state = replace(run.state, status=Status.RUNNING, host="elsewhere")
     store.write_state(run.folder, replace(state, heartbeat=time.time()))
     assert run.reread().status is Status.RUNNING
-    store.write_state(run.folder, replace(state, heartbeat=time.time() - 3600))
-    assert run.reread().status is Status.LOST
+    for away_s in (-3600, 3600):  # a clock that was set back would keep it running for an hour
+        store.write_state(run.folder, replace(state, heartbeat=time.time() + away_s))
+        assert run.reread().status is Status.LOST
+
+
+def test_sessions_that_create_runs_at_one_moment_get_a_folder_each(
+    new_run: NewRunFixture, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both took a name that was free, and the second one wrote over the first one's request."""
+    ids = iter(["20260101-000000-0000"] * 2 + ["20260101-000000-0001"])
+    monkeypatch.setattr(store, "new_run_id", lambda: next(ids))
+    monkeypatch.setattr(Path, "exists", lambda path, **_: False)  # what each of them saw
+    first, second = new_run(seed=1), new_run(seed=2)
+    assert [first.request.config["seed"], second.request.config["seed"]] == [1, 2]
+    assert [r.folder.name for r in (first, second)] == [f"20260101-000000-000{i}" for i in (0, 1)]
 
 
 def test_a_queued_run_that_no_worker_took_up_reads_as_lost_after_the_grace_time(
