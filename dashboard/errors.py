@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
-from dashboard.words import say, tr
+from dashboard.words import say_plainly, tr
 from pipelines.errors import PipelineError
 
 _log = logging.getLogger(__name__)
@@ -33,4 +33,4 @@ def frame() -> Iterator[None]:
 
 def show(error: PipelineError) -> None:
     """Show an error that the user can understand and mend."""
-    st.error(say(error.text), icon=":material/error:")
+    st.error(say_plainly(error.text), icon=":material/error:")

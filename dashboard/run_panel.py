@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.errors import frame
 from dashboard.renderers import draw, value_words
-from dashboard.words import say, tr
+from dashboard.words import say, say_plainly, tr
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import Run, Status, find_run
 from pipelines.registry import get_task
@@ -118,7 +118,7 @@ def _draw_messages(run: Run) -> None:
     for note in run.state.notes:
         st.caption(f":material/info: {say(note)}")
     if run.status is Status.FAILED and run.error is not None:
-        st.error(say(run.error), icon=":material/error:")
+        st.error(say_plainly(run.error), icon=":material/error:")
     if run.status is Status.LOST:
         st.warning(tr("runs.lost"), icon=":material/link_off:")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from pipelines.text import (
 
 add_catalogue_folder(Path(__file__).parent / "locale")
 _KEY = "language"
+_MARKUP = re.compile(r"([\\`*\[\]<$]|(?<!\w)_|_(?!\w)|:(?=[a-z]))")
 LANGUAGE_NAMES: dict[Language, str] = {"en": "English", "fr": "Français"}
 
 
@@ -40,6 +42,16 @@ def choose_language(chosen: Language) -> None:
 def say(text: Text) -> str:
     """Return the words of a text in the visitor's language."""
     return render(text, language())
+
+
+def say_plainly(text: Text) -> str:
+    """Return the words for a place that reads Markdown, so that file names stay what they are."""
+    return render(text, language(), escape=as_plain)
+
+
+def as_plain(words: str) -> str:
+    """Keep words of somebody else from being read as Markdown: a link, a picture, a formula."""
+    return _MARKUP.sub(r"\\\1", words)
 
 
 def tr(text_id: str, /, **params: Any) -> str:  # any value that a placeholder takes

@@ -15,7 +15,7 @@ import logging
 import math
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -72,8 +72,14 @@ def verbatim(value: str) -> Text:
     return Text("core.verbatim", value=value)
 
 
-def render(text: Text, language: Language) -> str:
-    """Return `text` in words of `language`; an unknown id falls back to English, then to the id."""
+def render(text: Text, language: Language, *, escape: Callable[[str], str] | None = None) -> str:
+    """Return `text` in words of `language`; an unknown id falls back to English, then to the id.
+
+    Args:
+        text: Message.
+        language: Language of the reader.
+        escape: Called with each string parameter, where the words are read as markup.
+    """
     pattern = _pattern(text, language)
     if pattern is None:
         pattern = _pattern(text, DEFAULT_LANGUAGE)
@@ -81,7 +87,7 @@ def render(text: Text, language: Language) -> str:
         _log.warning("text %r stands in no catalogue", text.id)
         return text.id
     try:
-        return _SentenceFormatter(language).vformat(pattern, (), text.params)
+        return _SentenceFormatter(language, escape).vformat(pattern, (), text.params)
     except (KeyError, ValueError, IndexError) as error:
         _log.warning("text %r cannot be filled in: %s", text.id, error)
         return pattern
@@ -148,16 +154,17 @@ class _SentenceFormatter(string.Formatter):
     `duration` (seconds) and `raw` (as `str` writes it, no grouping).
     """
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, escape: Callable[[str], str] | None) -> None:
         self._language = language
+        self._escape = escape
 
     def format_field(self, value: Any, format_spec: str) -> str:  # any parameter value
         if isinstance(value, Text):
-            return render(value, self._language)
+            return render(value, self._language, escape=self._escape)
         if isinstance(value, (list, tuple)):
             return ", ".join(self.format_field(item, format_spec) for item in value)
         if isinstance(value, str):
-            return _tame(value)
+            return self._escape(_tame(value)) if self._escape else _tame(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or format_spec == "raw":
             return str(value)
         return self._format_number(value, format_spec)

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.address import keep, restore
-from dashboard.words import say, tr
+from dashboard.words import say, say_plainly, tr
 from pipelines import datasets
 from pipelines.compare.comparison import Comparison, compare
 from pipelines.compare.ensembles import load_named
@@ -153,7 +153,7 @@ def draw_other_folder() -> None:
                 run = read_run(folder)
                 entry_of_run(run)
             except PipelineError as error:
-                st.error(say(error.text), icon=":material/error:")
+                st.error(say_plainly(error.text), icon=":material/error:")
                 return
             st.session_state.setdefault(_OTHERS, {})[str(folder)] = run.run_id
             st.rerun()

@@ -14,7 +14,7 @@ from dashboard.layout import draw_empty, draw_head
 from dashboard.run_panel import draw_cost, draw_run
 from dashboard.state import leave_notice
 from dashboard.study_panel import draw_studies
-from dashboard.words import say, tr
+from dashboard.words import say, say_plainly, tr
 from pipelines.errors import TaskError
 from pipelines.jobs.store import Run, delete_run, restore_run, scan_runs
 from pipelines.registry import get_task
@@ -32,7 +32,7 @@ def show() -> None:
     _draw_undo()
     listing = scan_runs(load_settings())
     for _, problem in listing.problems:
-        st.warning(say(problem), icon=":material/warning:")
+        st.warning(say_plainly(problem), icon=":material/warning:")
     if not listing.runs:
         _draw_empty()
         return

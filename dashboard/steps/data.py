@@ -15,7 +15,7 @@ from dashboard.renderers import value_words
 from dashboard.same_code import draw_same_code
 from dashboard.state import leave_notice, option_values
 from dashboard.steps.panels import draw_step_panels
-from dashboard.words import say, tr
+from dashboard.words import as_plain, say, say_plainly, tr
 from pipelines import config as configs
 from pipelines import datasets
 from pipelines.config import OptionInfo
@@ -190,7 +190,7 @@ def _stamp(source: Path) -> float:
 
 
 def _draw_report(found: Inspection) -> None:
-    st.markdown(f"**{tr('data_step.report', title=found.title)}**")
+    st.markdown(f"**{tr('data_step.report', title=as_plain(found.title))}**")
     _draw_findings(found.facts, found.problems)
 
 
@@ -215,4 +215,4 @@ def _fact_words(value: Any) -> str:  # number, text or string of a report
 
 def _draw_problem(problem: Problem) -> None:
     draw = st.error if problem.severity == "error" else st.warning
-    draw(say(problem.text), icon=f":material/{problem.severity}:")
+    draw(say_plainly(problem.text), icon=f":material/{problem.severity}:")

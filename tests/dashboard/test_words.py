@@ -107,3 +107,12 @@ def test_french_signs_keep_their_line() -> None:
 
     assert render(said, "fr") == "a\u00a0: b"
     assert render(said, "en") == "a: b"
+
+
+def test_a_file_name_is_not_read_as_markdown() -> None:
+    """`![x](http://...)` in the name of a class had the page load a picture from elsewhere."""
+    name = "![x](http://a.b/c.png) :red[y] $z$ <b>_é_"
+    shown = words.say_plainly(Text("core.verbatim", value=name))
+    assert shown == r"!\[x\](http://a.b/c.png) \:red\[y\] \$z\$ \<b>\_é\_"
+    for usual in ("section 12.tif", "train_labels.csv", "C : x", "a/b-c.zip!d.png"):
+        assert words.say_plainly(Text("core.verbatim", value=usual)) == usual

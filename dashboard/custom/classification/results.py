@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.choices import Choices, list_models, model_name, model_of_run
 from dashboard.custom.classification.desk import Desk, draw_why, make_tiles
 from dashboard.tiles import draw_tiles
-from dashboard.words import number, say, tr
+from dashboard.words import number, say_plainly, tr
 from pipelines.contract import Prediction, Task
 from pipelines.jobs.store import Run, Status, list_runs
 from pipelines.settings import load_settings
@@ -37,7 +37,7 @@ def _draw_check(desk: Desk) -> None:
     if not problems:
         st.success(tr("classes_page.submission_fits"), icon=":material/task_alt:")
     for problem in problems:
-        st.warning(say(problem), icon=":material/rule:")
+        st.warning(say_plainly(problem), icon=":material/rule:")
 
 
 def _newest(task: Task, choices: Choices) -> Run | None:
