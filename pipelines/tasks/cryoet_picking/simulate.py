@@ -20,14 +20,14 @@ multiple scattering, alignment errors. The result is low-passed as a denoised to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import option, parse
+from pipelines.config import describe, option, parse
 from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, SIMULATED, write_picks
 from pipelines.tasks.cryoet_picking.densities import (
     Density,
@@ -73,6 +73,7 @@ class SimulationConfig:
     num_vesicles: int = option(3, low=0, high=20)
     num_gold_beads: int = option(4, low=0, high=40)
     unlabelled_share: float = option(0.3, low=0.0, high=2.0, step=0.1)
+    variation: float = option(0.0, low=0.0, high=1.0, step=0.1, expert=True)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,6 +84,26 @@ class SimulationConfig:
 SMALL = SimulationConfig(
     depth_vox=64, side_vox=128, dose_electrons=200.0, num_vesicles=1, num_gold_beads=2, crowding=9.0
 )
+
+
+def varied(config: SimulationConfig, rng: np.random.Generator) -> SimulationConfig:
+    """Draw a microscope around the configured one, so that a tree teaches more than one of them.
+
+    With a variation of 1, dose and envelope change by a factor of up to e either way, defocus by
+    up to 1.6, and the tilt range shrinks by up to 15 degrees. What is drawn stays within bounds.
+    """
+    if not config.variation:
+        return config
+    dose, envelope, defocus = np.exp(config.variation * rng.uniform(-1, 1, 3) * (1, 1, 0.5))
+    drawn = {
+        "dose_electrons": config.dose_electrons * dose,
+        "envelope_b": config.envelope_b * envelope,
+        "defocus_micrometres": config.defocus_micrometres * defocus,
+        "tilt_range_degrees": config.tilt_range_degrees - 15 * config.variation * rng.random(),
+    }
+    bounds = {info.name: (info.low, info.high) for info in describe(SimulationConfig)}
+    kept = {name: float(np.clip(value, *bounds[name])) for name, value in drawn.items()}
+    return replace(config, variation=0.0, **kept)
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ def simulate_tomogram(
 ) -> Simulated:
     """Simulate one tomogram; the same seed gives the same one."""
     rng = np.random.default_rng(seed)
+    config = varied(config, rng)
     known = {name: density_of(name) for name in names(CHALLENGE)} | dict(densities or {})
     specimen = np.zeros(config.shape, np.float32)
     scene = _Scene(np.array(config.shape) * SPACING_ANGSTROM, rng)

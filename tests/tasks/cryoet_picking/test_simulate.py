@@ -16,6 +16,7 @@ from pipelines.tasks.cryoet_picking.simulate import (
     image,
     missing_wedge,
     simulate_tomogram,
+    varied,
     write_tomogram,
     write_tree,
 )
@@ -121,3 +122,13 @@ def test_tomograms_written_one_by_one_are_those_of_the_tree_and_say_what_they_ar
         assert (tmp_path / "tree" / name).read_bytes() == (tmp_path / "single" / name).read_bytes()
     facts = {text.id: value for text, value in TASK.inspect(tmp_path / "single", {}).facts}
     assert facts["cryoet_sim.origin"].id == "cryoet_sim.origin_simulated"
+
+
+def test_a_tree_of_varied_microscopes_keeps_to_the_bounds() -> None:
+    wide = dataclasses.replace(TINY, variation=1.0, dose_electrons=400.0, tilt_range_degrees=25.0)
+    drawn = [varied(wide, np.random.default_rng(seed)) for seed in range(20)]
+
+    assert len({c.defocus_micrometres for c in drawn}) == 20
+    assert all(10 <= c.dose_electrons <= 400 and 20 <= c.tilt_range_degrees <= 25 for c in drawn)
+    assert {c.shape for c in drawn} == {wide.shape}
+    assert varied(TINY, np.random.default_rng(0)) is TINY
