@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -137,7 +138,8 @@ def draw_panel(task: Task, panel: Panel, choices: Choices, shown: Shown) -> None
             scratch=scratch_folder(choices.record),
             checkpoint=choices.model.folder if choices.model is not None else None,
         )
-        views = _compute(panel, context, controls, shown, names)
+        with st.spinner(tr("pages.working")) if panel.is_on_demand else nullcontext():
+            views = _compute(panel, context, controls, shown, names)
         draw_all(views, f"{task.id}.{panel.panel_id}", on_canvas)
         draw_view_code(task, choices, Drawn(panel, context, controls, names, shown.answers))
 
@@ -182,8 +184,9 @@ def _draw_point(shown: Shown) -> OperatingPoint | None:
 
 def _is_asked(panel: Panel, choices: Choices) -> bool:
     key = f"{panel.texts}.{panel.panel_id}.{choices.record.dataset_id}"
-    words = say(panel.verb)
-    if st.button(words, key=f"{key}.button", icon=":material/play_arrow:", type="primary"):
+    words, icon = say(panel.verb), ":material/play_arrow:"
+    kind: Literal["primary", "secondary"] = "secondary" if panel.step == "train" else "primary"
+    if st.button(words, key=f"{key}.button", icon=icon, type=kind):
         st.session_state[key] = True
     return bool(st.session_state.get(key))
 

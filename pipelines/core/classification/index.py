@@ -176,10 +176,12 @@ def look_at(index: Index) -> Look:
     colours: list[Any] = []
     problems: list[Problem] = []
     grey: list[str] = []
-    for entry, pixels in zip(some, decode_all(index.reader, some), strict=True):
+    decoded = decode_all(index.reader, some)
+    for number, (entry, pixels) in enumerate(zip(some, decoded, strict=True)):
         if isinstance(pixels, DataFormatError):
             problems.append(Problem("warning", pixels.text, entry.name))
             continue
+        index.near.see(number * step, pixels)  # it would decode all of them once more
         sizes[(pixels.shape[0], pixels.shape[1])] += 1
         small = pixels[::4, ::4]
         colours.append(small.reshape(-1, 3).mean(axis=0))

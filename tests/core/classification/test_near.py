@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from pipelines.core.classification import near
-from pipelines.core.classification.images import PictureReader, open_source
+from pipelines.core.classification.images import PictureReader, decode_all, open_source
 from pipelines.core.classification.near import NearSearch, find_near_copies, likeness
+from pipelines.errors import DataFormatError
 
 
 def cell(seed: int) -> np.ndarray:
@@ -61,6 +62,19 @@ def test_few_pictures_are_waited_for_and_many_are_looked_at_behind(
     assert behind._thread is not None
     behind._thread.join()
     assert behind.result() == found
+
+
+def test_what_the_report_decoded_is_not_decoded_again(folder: Path) -> None:
+    source = open_source(folder)
+    reader = PictureReader(source.path)
+    found = find_near_copies(source.entries, reader)
+    search = NearSearch(source.entries, reader)
+    for index, pixels in enumerate(decode_all(reader, source.entries)):
+        assert not isinstance(pixels, DataFormatError)
+        search.see(index, pixels)
+    for entry in source.entries:
+        (folder / entry.name).unlink()
+    assert search.result() == found
 
 
 def test_likeness_is_that_of_what_both_show() -> None:
