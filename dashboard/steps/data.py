@@ -47,7 +47,7 @@ def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None 
         with frame():
             draw_more(task)
     draw_step_panels(task, "data", choices)
-    draw_same_code(inspection_call(task, Source.of(task, record)), "data")
+    draw_same_code(inspection_call(task, Source.of(task, record)), "data", "same_code.data")
 
 
 def _draw_facts(task: Task, record: DatasetRecord) -> None:
@@ -159,7 +159,8 @@ def _draw_inspection(task: Task, source: Path) -> None:
     with st.spinner(tr("data_step.inspecting")):
         found = _inspect(task.id, source, tuple(sorted(chosen.items())), _stamp(source))
     _draw_report(found)
-    draw_same_code(inspection_call(task, Source(str(source), chosen)), "data.added")
+    call = inspection_call(task, Source(str(source), chosen))
+    draw_same_code(call, "data.added", "same_code.data")
     use = st.button(
         tr("data_step.use"),
         key=f"{task.id}.use",

@@ -50,7 +50,8 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
         return
     (draw_scored or _draw_scored)(task, choices, choices.run, rows)
     truth, folder = source_path(choices.record), str(choices.run.prediction_folder)
-    draw_same_code(evaluation_call(task, prediction=folder, truth=truth), "evaluate")
+    call = evaluation_call(task, prediction=folder, truth=truth)
+    draw_same_code(call, "evaluate", "same_code.evaluate")
 
 
 def draw_unscored(task: Task, choices: Choices) -> None:

@@ -73,7 +73,7 @@ def _draw_code(
         task, changes, data, checkpoint=folder, output="prediction",
         has_all=takes_all(task, record, every),
     )  # fmt: skip
-    draw_same_code(call, "predict")
+    draw_same_code(call, "predict", "same_code.predict")
 
 
 class Preview(Mapping[str, Prediction]):

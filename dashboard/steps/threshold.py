@@ -38,7 +38,7 @@ def draw_point(recommended: Mapping[str, float], place: str) -> OperatingPoint:
         key = f"threshold.{place}.{name}"
         st.session_state.setdefault(key, round(float(default), 2))
         chosen = st.slider(name, 0.0, 1.0, step=0.01, key=key, format=slider_format("%.2f"))
-        values[name] = float(chosen)
+        values[name] = _exact(float(chosen), float(default), 2)
     return OperatingPoint(values, source="user")
 
 
@@ -50,10 +50,20 @@ def draw_threshold(default: float, place: str) -> float:
         st.session_state[key] = _number(asked, default)
     st.session_state.setdefault(key, round(default, 3))
     label, shape = tr("pages.threshold"), slider_format("%.3f")
-    value = st.slider(label, 0.0, 1.0, step=0.005, key=key, format=shape)
+    chosen = st.slider(label, 0.0, 1.0, step=0.005, key=key, format=shape)
+    value = _exact(float(chosen), default, 3)
     written = None if abs(value - default) < 1e-9 else f"{value:g}"
     keep_moved("threshold", written)
-    return float(value)
+    return value
+
+
+def _exact(value: float, default: float, decimals: int) -> float:
+    """Return the recommended threshold itself while the slider stands on it.
+
+    The slider shows it rounded, and items may lie between the two: the figures of the page would
+    then differ from those of the run's report.
+    """
+    return default if value == round(default, decimals) else value
 
 
 def _number(words: str, default: float) -> float:

@@ -60,7 +60,7 @@ def _draw_code(task: Task, choices: Choices, values: dict[str, Any], repeat: Rep
     data = Source.of(task, choices.record)
     several = None if repeat.kind is None else Several(repeat.kind, repeat.count)
     call = training_call(task, values, data, run="runs/mine", preset=preset, several=several)
-    draw_same_code(call, "train")
+    draw_same_code(call, "train", "same_code.train")
 
 
 def _draw_preset(task: Task) -> None:

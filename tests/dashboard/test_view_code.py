@@ -95,3 +95,11 @@ def test_the_step_data_shows_the_report_and_the_step_train_its_folds(
     choice.set_value("seeds").run()
     words = of(app, "train")
     assert words[words.index("--seeds") + 1] == "3"
+
+
+def test_a_resting_slider_gives_the_figures_of_the_run_to_the_last_digit() -> None:
+    """The slider shows 0.351 of 0.35123, and accuracy on the page was not that of the report."""
+    from dashboard.steps import threshold
+
+    assert threshold._exact(0.351, 0.35123, 3) == 0.35123
+    assert threshold._exact(0.355, 0.35123, 3) == 0.355
