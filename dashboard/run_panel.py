@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard.errors import frame
 from dashboard.renderers import draw, value_words
@@ -20,7 +21,7 @@ from pipelines.jobs.store import Run, Status, find_run
 from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.text import Text
-from pipelines.views import Curve, CurveView
+from pipelines.views import Curve, CurveView, ImageView, Pane, PixelLayer
 
 _POLL_S = 1.0
 _ICONS = {
@@ -185,8 +186,18 @@ def _draw_pictures(run: Run) -> None:
     if last > 0 and not run.status.is_active:
         index = st.slider(tr("runs.playback"), 0, last, last, key=f"run.{run.run_id}.frame")
     shown = pictures[index]
-    caption = say(shown.caption)
-    st.image(str(shown.path), caption=caption, width="stretch", alt=caption)
+    pane = Pane(Text("runs.picture"), (PixelLayer(_pixels(str(shown.path)), window=(0, 255)),))
+    draw(ImageView(shown.caption, (pane,)), f"run.{run.run_id}.picture")
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _pixels(path: str) -> NDArray[np.uint8]:
+    """Read a kept picture; once written it never changes."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        grey_or_colour = image if image.mode in ("L", "RGB") else image.convert("RGB")
+        return np.asarray(grey_or_colour, np.uint8)
 
 
 def _draw_log(run: Run) -> None:

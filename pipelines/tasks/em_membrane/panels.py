@@ -290,6 +290,7 @@ def _drawn_words(drawn: augmentation.Composite) -> tuple[Text, ...]:
         ("gamma", drawn.gamma, 1.0),
         ("blur", drawn.blur_px, 0.0),
         ("noise", drawn.noise, 0.0),
+        ("hidden", drawn.hidden, 0),
     )
     words = [
         _text(f"drew_{name}", value=value) for name, value, neutral in shown if value != neutral
