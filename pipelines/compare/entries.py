@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -176,6 +177,29 @@ def _in_order(part_of: Mapping[str, str], rows: ItemStatistics) -> dict[str, str
 
 
 def _origin_of(run: Run) -> Origin:
+    key = (_content_of(run.folder / "dataset.json"), _content_of(run.folder / SPLIT))
+    if run.request.checkpoint or key not in _origins:
+        return _read_origin(run) if run.request.checkpoint else _keep(key, _read_origin(run))
+    return dataclasses.replace(_origins[key], data=run.request.dataset_title)
+
+
+# Runs of one training set hold the same record and split; of 50,000 items these take 0.3 s to read.
+_origins: dict[tuple[str, str], Origin] = {}
+_MOST_ORIGINS: Final = 64
+
+
+def _keep(key: tuple[str, str], origin: Origin) -> Origin:
+    if len(_origins) >= _MOST_ORIGINS:
+        _origins.pop(next(iter(_origins)))
+    _origins[key] = origin
+    return origin
+
+
+def _content_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def _read_origin(run: Run) -> Origin:
     record = run.dataset()
     split = run.split()
     if split is None and run.request.checkpoint:

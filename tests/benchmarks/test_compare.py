@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from sklearn.metrics import roc_auc_score
+from streamlit.testing.v1 import AppTest
 
 from pipelines.compare import comparison as comparing
 from pipelines.compare.comparison import compare
@@ -27,7 +29,7 @@ from pipelines.core.paired import delong
 from pipelines.core.resampling import RankedScores, all_of, resample
 from pipelines.jobs import store
 from pipelines.jobs.store import Run, read_run, scan_runs
-from pipelines.settings import Settings, load_settings
+from pipelines.settings import REPOSITORY, Settings, load_settings
 from tests.compare.home import add_run, cells, odds
 
 pytestmark = pytest.mark.benchmark_only
@@ -102,6 +104,9 @@ def test_delong_of_200_000_items() -> None:
     assert taken.cpu_s < 5 * areas.cpu_s  # it needs the areas, and the placement of each item
 
 
+PAGE = "from dashboard.pages.compare import show\nshow()"
+
+
 @pytest.fixture(scope="module")
 def twenty_runs(tmp_path_factory) -> Iterator[list]:
     with pytest.MonkeyPatch.context() as patch:
@@ -138,6 +143,26 @@ def test_a_change_of_selection_among_20_runs_of_50_000_items(twenty_runs) -> Non
     assert len(found.pairs) == 190
     assert more.cpu_s < first.cpu_s / 5
     assert less.cpu_s < first.cpu_s / 5
+
+
+def test_the_page_answers_a_change_of_selection(twenty_runs) -> None:
+    """The whole page is drawn again: pickers, sentences, charts and tables of 20 runs."""
+    comparing._measured.clear()
+    st.cache_resource.clear()
+    names = [entry.entry_id for entry in twenty_runs]
+    script = f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n{PAGE}"
+    app = AppTest.from_string(script, default_timeout=300)
+    app.query_params["runs"] = ",".join(names[:19])
+    with said("page of 19 runs x 50,000 items, first time") as first:
+        app.run()
+    picker = app.multiselect[0]
+    with said("page with one run more", "0.5 s") as more:
+        picker.set_value(names).run()
+    with said("page with one run less", "0.5 s") as less:
+        picker.set_value(names[1:]).run()
+    assert not app.exception
+    assert len(app.multiselect[0].value) == 19
+    assert max(more.cpu_s, less.cpu_s) < first.cpu_s / 5
 
 
 def test_reading_a_run_of_50_000_items(twenty_runs) -> None:
