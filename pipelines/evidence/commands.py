@@ -1,4 +1,4 @@
-"""The commands of evidence: `repeat`, `pack`, and `view`, which shows a panel without a page."""
+"""The commands of evidence: `repeat`, `pack`, `unpack`, `checkpoints`, and `view` of a panel."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipelines import registry
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values
 from pipelines.contract import DatasetRecord, Task
 from pipelines.evidence.looks import Look, compute_views, find_panel, read_pairs, write_page
+from pipelines.evidence.model_commands import CHECKPOINTS, UNPACK
 from pipelines.jobs import store
 from pipelines.jobs.store import Run
 from pipelines.text import DEFAULT_LANGUAGE, Text, verbatim
@@ -55,6 +56,8 @@ def evidence_commands(work: Work, end_code: EndCode, open_data: OpenData) -> tup
     return (
         Command("repeat", Text("evidence.command.repeat"), (_RUN, folder, JSON), repeat),
         Command("pack", Text("evidence.command.pack"), (_RUN, output, JSON), _pack),
+        UNPACK,
+        CHECKPOINTS,
         Command("view", Text("looks.command"), _VIEW_ARGUMENTS, view),
     )
 

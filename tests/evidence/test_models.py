@@ -5,10 +5,12 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipelines import cli
 from pipelines.core.checkpoints import (
     CARD,
     WEIGHTS,
@@ -322,3 +324,75 @@ def test_a_later_pack_and_a_foreign_zip_are_one_sentence(
     bad = rewritten(pack.archive, tmp_path / "hostile.zip", **{"manifest.json": hostile})
     with pytest.raises(JobError, match="no evidence pack"):
         import_pack(bad, settings)
+
+
+# --- as typed
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
+    assert cli.main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_checkpoints_are_handed_out_brought_in_deleted_and_restored_as_typed(
+    trained: Run, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = str(trained.folder / "checkpoint")
+    assert own in [e["folder"] for e in said(["checkpoints", "list"], capsys)]
+    assert said(["checkpoints", "verify", own], capsys) == {"has_fingerprint": True}
+    zipped = str(tmp_path / "model.zip")
+    said(["checkpoints", "export", own, "--output", zipped], capsys)
+    brought = said(["checkpoints", "import", zipped, "--title", "Again"], capsys)
+    assert brought["title"] == "Again"
+    assert brought["is_imported"]
+    aside = said(["checkpoints", "delete", own], capsys)["restore"]
+    assert not Path(own).exists()
+    assert said(["checkpoints", "restore", aside], capsys) == {"folder": own}
+    assert Path(own).is_dir()
+
+
+def test_weights_of_another_program_are_brought_in_as_typed(
+    known: Path, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "theirs.pth"
+    torch.save({"conv.weight": torch.ones(2, 3), "conv.bias": torch.ones(2)}, file)
+    for like in ([], ["--like", str(known)]):
+        assert said(["checkpoints", "import", str(file), *like], capsys)["task_id"] == "fake"
+
+
+def test_a_pack_is_unpacked_as_typed_and_only_once(
+    trained: Run, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = str(write_pack(trained, tmp_path / "pack", settings).archive)
+    store.delete_run(trained)
+    assert said(["unpack", archive], capsys)["run_id"] == trained.run_id
+    assert cli.main(["unpack", archive]) == 2
+    assert "already" in capsys.readouterr().err
+
+
+def test_each_mistake_with_checkpoints_is_one_sentence_in_both_languages(
+    known: Path, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"conv.weight": Evil()}, tmp_path / "evil.pth")
+    torch.save({"conv.weight": torch.ones(2, 3), "conv.bias": torch.ones(4)}, tmp_path / "half.pth")
+    later = tmp_path / "later.zip"
+    with zipfile.ZipFile(later, "w") as archive:
+        manifest = {"format": "microscopy-evidence", "version": 99, "files": {}, "run_id": "r"}
+        archive.writestr("manifest.json", json.dumps(manifest))
+    cases = [
+        (["checkpoints", "burn"], "no action “burn”", "pas d’action « burn »"),
+        (["checkpoints", "delete"], "which checkpoint", "de quel modèle"),
+        (["checkpoints", "export", str(known)], "--output", "--output"),
+        (["checkpoints", "import", str(tmp_path / "evil.pth")], "program code", "du code"),
+        (["checkpoints", "import", str(tmp_path / "half.pth")], "conv.bias", "conv.bias"),
+        (["checkpoints", "delete", str(tmp_path / "no")], "no", "no"),
+        (["unpack", str(later)], "99", "99"),
+        (["checkpoints", "import", str(later)], "99", "99"),
+    ]
+    for words, english, french in cases:
+        for language, expected in (("en", english), ("fr", french)):
+            assert cli.main(["--language", language, *words]) == 2, words
+            error = capsys.readouterr().err.replace("\N{NO-BREAK SPACE}", " ")
+            assert expected in error, words
+            assert error.count("\n") == 1, words
+    assert nothing_came_in(settings)
