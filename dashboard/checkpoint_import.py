@@ -12,6 +12,7 @@ from dashboard.errors import frame
 from dashboard.state import leave_notice
 from dashboard.words import tr
 from pipelines import datasets
+from pipelines.evidence.calls import checkpoint_import_call
 from pipelines.evidence.models import FOREIGN, kind_of
 from pipelines.jobs import warm
 from pipelines.registry import get_task
@@ -55,8 +56,17 @@ def _saved(file: Any) -> Path:  # Streamlit's uploaded file
 
 
 def _draw_ours(path: Path, title: str) -> None:
-    if st.button(tr("checkpoints_page.import_yes"), key="models.take", type="primary"):
+    take = st.button(tr("checkpoints_page.import_yes"), key="models.take", type="primary")
+    _draw_code(path, "", title)
+    if take:
         _take(path, "", title)
+
+
+def _draw_code(path: Path, template: str, title: str) -> None:
+    """Show the same as typed; in this folded form it cannot be folded once more."""
+    call = checkpoint_import_call(path.name, template=template, title=title)
+    st.caption(tr("same_code.shell"))
+    st.code(call.shell, language="bash", wrap_lines=True)
 
 
 def _draw_foreign(path: Path, title: str) -> None:
@@ -80,6 +90,7 @@ def _draw_foreign(path: Path, title: str) -> None:
         type="primary",
         disabled=not match["is_complete"],
     )
+    _draw_code(path, match["folder"], title)
     if take:
         _take(path, match["folder"], title)
 

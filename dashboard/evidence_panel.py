@@ -14,7 +14,7 @@ from dashboard.state import leave_notice
 from dashboard.words import language, number, say, tr
 from pipelines import datasets
 from pipelines.errors import PipelineError
-from pipelines.evidence.calls import run_call
+from pipelines.evidence.calls import handing_on_call, run_call, unpacking_call
 from pipelines.evidence.pack import find_pack, pack_name
 from pipelines.evidence.repeat import RepeatReport, compare_runs, plan_repeat
 from pipelines.evidence.unpack import import_pack
@@ -35,7 +35,8 @@ def draw_evidence(run: Run) -> None:
     with frame():
         _draw_repetitions(run)
     with frame():
-        draw_same_code(run_call(run), f"run.{run.run_id}")
+        draw_same_code(run_call(run), f"run.{run.run_id}", "same_code.run")
+        draw_same_code(handing_on_call(run), f"hand_on.{run.run_id}", "same_code.hand_on")
 
 
 @st.fragment
@@ -163,7 +164,11 @@ def draw_import() -> None:
             tr("evidence_panel.file"), type=["zip"], key=f"runs.import.{number}",
             label_visibility="collapsed",
         )  # fmt: skip
-        if file is None or not st.button(tr("evidence_panel.import_yes"), type="primary"):
+        if file is None:
+            return
+        take = st.button(tr("evidence_panel.import_yes"), type="primary")
+        draw_same_code(unpacking_call(file.name), "runs.import")
+        if not take:
             return
         settings = load_settings()
         path = datasets.save_upload(file, file.name, settings)

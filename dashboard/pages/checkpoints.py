@@ -18,6 +18,7 @@ from dashboard.state import leave_notice
 from dashboard.words import number, say, tr
 from pipelines.contract import Task
 from pipelines.core.checkpoints import CheckpointCard, CheckpointEntry, verify_weights
+from pipelines.evidence.calls import checkpoint_call
 from pipelines.evidence.models import delete_checkpoint, export_checkpoint, restore_checkpoint
 from pipelines.registry import load_tasks
 from pipelines.text import Text
@@ -67,6 +68,9 @@ def _draw_card(task: Task, name: str, entry: CheckpointEntry) -> None:
         with st.expander(tr("checkpoints_page.card")):
             st.json(json.dumps({"config": dict(card.config), "versions": dict(card.versions)}))
             st.caption(tr("checkpoints_page.fingerprint", sha256=card.weights_sha256 or "–"))
+            st.caption(tr("same_code.shell"))
+            call = checkpoint_call(str(entry.folder), f"{task.id}-{name}")
+            st.code(call.shell, language="bash", wrap_lines=True)
 
 
 def _facts(card: CheckpointCard) -> str:

@@ -230,6 +230,37 @@ def comparison_call(runs: Sequence[str]) -> Call:
     return Call(_shell(words), python)
 
 
+def handing_on_call(run: Run) -> Call:
+    """Return how the evidence pack of a run is written, and how the run is done again."""
+    pack = ["pack", run.run_id, "--output", "evidence"]
+    return _commands_call(pack, ["repeat", run.run_id])
+
+
+def unpacking_call(file: str) -> Call:
+    """Return how an evidence pack is brought in as a run."""
+    return _commands_call(["unpack", file])
+
+
+def checkpoint_import_call(file: str, *, template: str = "", title: str = "") -> Call:
+    """Return how a checkpoint, or weights of another program, are brought in."""
+    words = ["checkpoints", "import", file, *(["--like", template] if template else [])]
+    return _commands_call([*words, *(["--title", title] if title else [])])
+
+
+def checkpoint_call(folder: str, name: str) -> Call:
+    """Return how a checkpoint is handed out, compared with its fingerprint, and deleted."""
+    export = ["checkpoints", "export", folder, "--output", f"{name}.zip"]
+    others = [["checkpoints", action, folder] for action in ("verify", "delete")]
+    return _commands_call(export, *others)
+
+
+def _commands_call(*commands: Sequence[str]) -> Call:
+    """Return commands that are the whole interface, one a line."""
+    mains = "\n".join(f"main({list(words)!r})" for words in commands)
+    shell = "\n".join(_shell(words) for words in commands)
+    return Call(shell, f"from pipelines.cli import main\n\n{mains}")
+
+
 def cluster_call(task: Task, features: str, record: DatasetRecord, *, number: int) -> Call:
     """Return a map of pictures as it would be typed; the command is the whole interface.
 

@@ -112,7 +112,8 @@ def test_lost_data_are_said_when_a_run_is_to_be_repeated(finished: Run, tmp_path
 
 def test_a_finished_run_is_shown_as_a_command_and_as_python(finished: Run) -> None:
     app = drawn(RUNS, open=finished.run_id)
-    shell, python = (code.value for code in app.code[-2:])
+    shell, python, hand_on, _ = (code.value for code in app.code[-4:])
+    assert f"pipelines repeat {finished.run_id}" in hand_on
     assert shell.startswith("python -m pipelines train fake ")
     assert "--set steps=2" in shell
     compile(python, "python", "exec")

@@ -94,3 +94,26 @@ def test_repeat_and_pack_from_the_command_line(task, settings, new_run, capsys, 
     assert cli.main(["pack", "nothing", "--output", str(tmp_path / "p2")]) == 2
     assert "nothing" in capsys.readouterr().err
     assert cli.main(["repeat", run.run_id, "--run", str(tmp_path / "again")]) == 2
+
+
+def test_what_is_handed_on_and_brought_in_is_typed_as_the_command_line_takes_it(
+    task, settings, new_run, tmp_path, monkeypatch, capsys
+) -> None:
+    from pipelines.evidence import calls
+
+    run = worker.work(new_run(steps=2).folder)
+    monkeypatch.chdir(tmp_path)
+    exec(calls.handing_on_call(run).python, {})
+    (archive,) = (tmp_path / "evidence").glob("*.zip")
+    store.delete_run(run)
+    lines = [
+        calls.unpacking_call(str(archive)),
+        calls.checkpoint_import_call(str(archive), title="B"),
+    ]
+    lines += [calls.checkpoint_call(str(run.folder / "checkpoint"), "mine")]
+    for call in lines:
+        for line in call.shell.split("\npython "):
+            parsed(line if line.startswith("python") else f"python {line}")
+        exec(call.python, {})
+    assert (tmp_path / "mine.zip").is_file()
+    assert not (run.folder / "checkpoint").exists()  # the last of them deletes
