@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from dashboard.words import say_plainly, tr
+from pipelines.core.files import no_access
 from pipelines.errors import PipelineError
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,10 @@ def frame() -> Iterator[None]:
         show(error)
     except FragmentHandledException:
         raise  # Streamlit has shown it already; stop and rerun are no `Exception`s
-    except Exception:  # noqa: BLE001 - the page frame: a bug must not take the page with it
+    except Exception as error:  # noqa: BLE001 - the page frame: a bug must not take the page with it
+        if (refused := no_access(error)) is not None:
+            st.error(say_plainly(refused), icon=":material/error:")
+            return
         mark = uuid.uuid4().hex[:8]
         _log.exception("page failed, mark %s", mark)
         st.error(tr("pages.bug", mark=mark), icon=":material/bug_report:")

@@ -25,7 +25,7 @@ from pipelines import config as configs
 from pipelines import registry, studies
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
 from pipelines.contract import DatasetRecord, MetricInfo, Task
-from pipelines.core.files import existing_path
+from pipelines.core.files import existing_path, no_access
 from pipelines.errors import (
     ConfigError,
     PipelineError,
@@ -71,6 +71,9 @@ def main(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:  # noqa: BLE001 - the last border before the terminal
+        if (refused := no_access(error)) is not None:
+            terminal.fail(refused)
+            return MISTAKE
         terminal.fail(Text("jobs.bug", kind=type(error).__name__, log=str(_keep_traceback())))
         return BUG
 
@@ -422,7 +425,7 @@ def _evaluate(values: Values, terminal: Terminal) -> int:
     from pipelines import actions
 
     task = registry.get_task(values["task"])
-    folder, truth = (existing_path(values[name]) for name in ("prediction", "truth"))
+    folder, truth = Path(values["prediction"]), Path(values["truth"])
     _, scores = actions.run_evaluation(task, folder, truth)
     (part,) = scores.parts.values()
     point = scores.operating_point

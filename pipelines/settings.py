@@ -17,6 +17,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.errors import ConfigError
+from pipelines.text import Text
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -59,6 +62,9 @@ def load_settings() -> Settings:
 
     Server paths may lie below the home folder of this installation and, unless roots are named,
     below the folder that holds the repository and the user's own folder.
+
+    Raises:
+        ConfigError: A variable that should hold a number does not.
     """
     home = Path(os.environ.get("MICROSCOPY_HOME", REPOSITORY)).expanduser().resolve()
     listed = os.environ.get("MICROSCOPY_DATA_ROOTS", "")
@@ -68,9 +74,18 @@ def load_settings() -> Settings:
         home=home,
         data_roots=(home, *roots),
         owner=os.environ.get("MICROSCOPY_USER") or _login_name(),
-        max_input_bytes=int(os.environ.get("MICROSCOPY_MAX_UPLOAD_MB", "4000")) * 1_000_000,
-        max_runs=max(1, int(os.environ.get("MICROSCOPY_MAX_RUNS", "1"))),
+        max_input_bytes=_whole("MICROSCOPY_MAX_UPLOAD_MB", 4000) * 1_000_000,
+        max_runs=_whole("MICROSCOPY_MAX_RUNS", 1),
     )
+
+
+def _whole(name: str, default: int) -> int:
+    """Read a variable that holds a number from 1 on."""
+    got = os.environ.get(name) or str(default)
+    try:
+        return max(1, int(got))
+    except ValueError:
+        raise ConfigError(Text("files.no_number", name=name, got=got)) from None
 
 
 def system_language() -> str:

@@ -22,7 +22,7 @@ PRODUCT = {
     "pipelines.__main__": ("pipelines.cli",),
     "pipelines.text": (),
     "pipelines.errors": ("pipelines.text",),
-    "pipelines.settings": (),
+    "pipelines.settings": ("pipelines.errors", "pipelines.text"),
     "pipelines.views": ("pipelines.text",),
     "pipelines.commands": ("pipelines.errors", "pipelines.text"),
     "pipelines.config": ("pipelines.errors", "pipelines.text"),

@@ -67,6 +67,32 @@ def test_a_task_s_own_command_is_called_by_its_name_and_the_task(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words", "said"),
+    [
+        ("MICROSCOPY_HOME", "{file}", ["inspect", "em_membrane", "--data", "sample"], "{file}"),
+        ("MICROSCOPY_HOME", "{file}", ["train", "em_membrane", "--data", "{picture}", "--run",
+                                       "{file}/run"], "{file}"),
+        ("MICROSCOPY_MAX_UPLOAD_MB", "much", ["runs"], "MICROSCOPY_MAX_UPLOAD_MB is “much”"),
+        ("MICROSCOPY_MAX_RUNS", "1.5", ["runs"], "MICROSCOPY_MAX_RUNS is “1.5”"),
+    ],
+)  # fmt: skip
+def test_a_home_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, value: str, words: list[str], said: str,
+) -> None:  # fmt: skip
+    from PIL import Image
+
+    (tmp_path / "file").write_text("no folder")
+    Image.new("L", (64, 64)).save(tmp_path / "a.png")
+    places = {"file": tmp_path / "file", "picture": tmp_path / "a.png"}
+    monkeypatch.setenv(name, value.format(**places))
+    assert cli.main([*(w.format(**places) for w in words), "--language", "en"]) == 2
+    err = capsys.readouterr().err
+    assert said.format(**places) in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["convert"], "Missing: TASK; usage: python -m pipelines convert TASK"),

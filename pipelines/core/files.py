@@ -65,6 +65,15 @@ def _is_denied(error: BaseException, path: Path) -> bool:
     return is_above or named.parent == path.parent or path in named.parents
 
 
+def no_access(error: BaseException) -> Text | None:
+    """Return the sentence for a place that the system refuses, or None for any other error."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    if error.errno not in _DENIED - {errno.ENOENT, errno.EEXIST}:
+        return None
+    return Text("files.no_access", path=os.fsdecode(error.filename))
+
+
 @contextmanager
 def disk_errors(path: Path, *, leftover: Path | None = None) -> Iterator[None]:
     """Turn what the system has against writing into one sentence that names `path`.
@@ -105,8 +114,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:  # any JSON value
-    """Replace a JSON file in one step; NaN is written as Python writes and reads it."""
+def write_json(
+    path: Path,
+    value: Any,  # any JSON value
+    *,
+    makes_folder: bool = False,
+) -> None:
+    """Replace a JSON file in one step; NaN is written as Python writes and reads it.
+
+    Args:
+        path: The file.
+        value: Its content.
+        makes_folder: Whether a missing folder is made. By default it is not, so that what somebody
+            deleted does not come back in part.
+    """
+    if makes_folder:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
 
 

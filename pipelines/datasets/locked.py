@@ -88,8 +88,8 @@ def lock_items(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     locked = Locked(items, len(chosen), now, settings.owner)
     path = _path(fingerprint, settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**dataclasses.asdict(locked), "item_ids": sorted(items)})
+    content = {**dataclasses.asdict(locked), "item_ids": sorted(items)}
+    write_json(path, content, makes_folder=True)
     return locked
 
 

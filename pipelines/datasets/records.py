@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.contract import DatasetRecord, Inspection, Item, Problem, SourceFile, Task
-from pipelines.core.files import parse_json
+from pipelines.core.files import parse_json, write_json
 from pipelines.core.images_files import ImageFile, file_sha256
 from pipelines.datasets.reports import save_report
-from pipelines.datasets.storage import checked_name, dataset_folder, save_json
+from pipelines.datasets.storage import checked_name, dataset_folder
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -71,7 +71,7 @@ def register(
         is_generated=is_generated or (known is not None and known.is_generated),
     )
     if record != known:
-        save_json(_path(record.dataset_id, settings), record_to_json(record))
+        write_json(_path(record.dataset_id, settings), record_to_json(record), makes_folder=True)
     save_report(record.dataset_id, source, options, found, settings)
     return record
 
@@ -196,7 +196,7 @@ def record_from_json(data: Mapping[str, Any]) -> DatasetRecord:
 def rename_dataset(dataset_id: str, title: str, settings: Settings) -> DatasetRecord:
     """Give a data set another name for people; its id stays."""
     record = replace(load_dataset(dataset_id, settings), title=title.strip() or dataset_id)
-    save_json(_path(dataset_id, settings), record_to_json(record))
+    write_json(_path(dataset_id, settings), record_to_json(record), makes_folder=True)
     return record
 
 

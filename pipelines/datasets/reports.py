@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.contract import Inspection, Problem
-from pipelines.datasets.storage import dataset_folder, save_json
+from pipelines.core.files import write_json
+from pipelines.datasets.storage import dataset_folder
 from pipelines.settings import Settings
 from pipelines.text import Text
 
@@ -50,7 +51,7 @@ def save_report(
         "facts": facts,
         "problems": problems,
     }
-    save_json(_path(dataset_id, settings), content)
+    write_json(_path(dataset_id, settings), content, makes_folder=True)
 
 
 def load_report(dataset_id: str, settings: Settings) -> DatasetReport | None:

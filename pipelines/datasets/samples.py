@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 from pipelines.contract import DatasetRecord, Task
+from pipelines.core.files import disk_errors, write_json
 from pipelines.datasets.records import load_dataset, register
 from pipelines.datasets.reports import load_report
-from pipelines.datasets.storage import save_json
 from pipelines.errors import DataError
 from pipelines.settings import Settings
 from pipelines.text import Text, verbatim
@@ -31,7 +31,7 @@ def builtin_sample(task: Task, settings: Settings) -> DatasetRecord:
     if not folder.is_dir():
         _write(task, folder)
     record = register(task, folder, {}, settings, title="sample", is_generated=True)
-    save_json(_marker(folder), {"dataset_id": record.dataset_id})
+    write_json(_marker(folder), {"dataset_id": record.dataset_id}, makes_folder=True)
     return record
 
 
@@ -64,9 +64,10 @@ def _marker(folder: Path) -> Path:
 def _write(task: Task, folder: Path) -> None:
     """Write beside and rename, so that a sample is whole or not there, whoever writes first."""
     beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    beside.mkdir(parents=True)
     try:
-        task.write_builtin_sample(beside)
+        with disk_errors(folder):
+            beside.mkdir(parents=True)
+            task.write_builtin_sample(beside)
         beside.rename(folder)
     except OSError:
         if not folder.is_dir():

@@ -43,7 +43,8 @@ def new_upload_folder(settings: Settings) -> Path:
     """Create the folder that the files of one upload lie in together."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = settings.data / "uploads" / f"{stamp}-{secrets.token_hex(3)}"
-    folder.mkdir(parents=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True)
     return folder
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipelines.contract import PARTS, DatasetRecord, Part, SplitManifest
 from pipelines.core.dealing import deal
-from pipelines.datasets.storage import checked_name, dataset_folder, save_json
+from pipelines.core.files import write_json
+from pipelines.datasets.storage import checked_name, dataset_folder
 from pipelines.errors import ConfigError, DataFormatError, DatasetNotFoundError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -141,7 +142,7 @@ def save_split(split: SplitManifest, settings: Settings) -> Path:
     """Write a manifest beside its record; the same content has one file."""
     path = _path(split.dataset_id, split.split_id, settings)
     if not path.is_file():
-        save_json(path, split_to_json(split))
+        write_json(path, split_to_json(split), makes_folder=True)
     return path
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pipelines.core.files import write_json
 from pipelines.errors import DatasetNotFoundError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -29,13 +27,3 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise DatasetNotFoundError(Text("data.unknown_dataset", dataset=name[:100]))
     return name
-
-
-def save_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one step, its folder made where it is missing.
-
-    Raises:
-        DiskFullError: There is no space; the old file stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, content)

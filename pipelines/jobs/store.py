@@ -595,7 +595,7 @@ def _run_folders(root: Path) -> list[Path]:
     try:
         with os.scandir(root) as entries:
             return [Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -15,7 +15,7 @@ from filelock import Timeout
 
 from pipelines import actions
 from pipelines.core.energy import metered
-from pipelines.core.files import disk_full, is_disk_full
+from pipelines.core.files import disk_full, is_disk_full, no_access
 from pipelines.errors import DeviceMemoryError, PipelineError, RunConflictError
 from pipelines.jobs import queue as queues
 from pipelines.jobs import store
@@ -131,7 +131,8 @@ def explain(error: BaseException, folder: Path) -> Text:
         return disk_full(Path(getattr(error, "filename", None) or folder)).text
     if is_out_of_memory(error):
         return DeviceMemoryError(Text("jobs.out_of_memory")).text
-    return Text("jobs.bug", kind=type(error).__name__, log=str(folder / store.LOG))
+    bug = Text("jobs.bug", kind=type(error).__name__, log=str(folder / store.LOG))
+    return no_access(error) or bug
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.core.files import write_json
 from pipelines.datasets import (
     delete_dataset,
     list_datasets,
@@ -15,7 +16,6 @@ from pipelines.datasets import (
 )
 from pipelines.datasets.records import rename_dataset
 from pipelines.datasets.reports import load_report
-from pipelines.datasets.storage import save_json
 from pipelines.errors import DataFormatError, DatasetNotFoundError, DiskFullError
 from tests.wording import assert_clear
 
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_the_old_record(task, source, settings, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError) as caught:
-        save_json(path, {"new": 1})
+        write_json(path, {"new": 1})
     monkeypatch.undo()
     assert_clear(caught.value.text)
     assert load_dataset(record.dataset_id, settings) == record

@@ -100,10 +100,9 @@ class LabelMarks:
 
     def _move_to(self, num_done: int) -> None:
         self._num_done = num_done
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         changes = [[c.item_id, c.is_wrong, c.time] for c in self._changes]
         content = {"format": _FORMAT, "owner": self.owner, "done": num_done, "changes": changes}
-        write_json(self.path, content)
+        write_json(self.path, content, makes_folder=True)
 
     def _read(self) -> None:
         try:

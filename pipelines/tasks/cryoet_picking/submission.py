@@ -59,18 +59,19 @@ def read_submission(content: bytes, particles: Sequence[Particle], *, file: str)
     try:
         reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         header = tuple(h.strip() for h in reader.fieldnames or ())
+        reader.fieldnames = header
+        rows = list(reader)  # a field without end is an error of the row that it stands in
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataFormatError(Text("cryoet.not_csv", file=file)) from error
     if missing := [c for c in COLUMNS[1:] if c not in header]:
         raise DataFormatError(
             Text("cryoet.csv_columns", file=file, missing=", ".join(missing), n=len(missing))
         )
-    reader.fieldnames = header
     kinds = names(particles)
     numbers = {name: k for k, name in enumerate(kinds)}
     experiments: dict[str, int] = {}
     experiment_index, kind_index, positions = [], [], []
-    for line, row in enumerate(reader, start=2):
+    for line, row in enumerate(rows, start=2):
         if row["particle_type"] not in numbers:
             by_name(particles, str(row["particle_type"]))
         experiment = str(row["experiment"])

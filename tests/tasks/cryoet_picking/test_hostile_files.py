@@ -19,7 +19,9 @@ import zarr
 from pipelines.contract import Inspection
 from pipelines.errors import DataError
 from pipelines.tasks.cryoet_picking.data import inspect_source
+from pipelines.tasks.cryoet_picking.particles import CHALLENGE
 from pipelines.tasks.cryoet_picking.sources import open_tree
+from pipelines.tasks.cryoet_picking.submission import check_submission
 from pipelines.tasks.cryoet_picking.volumes import open_volume
 from pipelines.text import LANGUAGES, render
 
@@ -269,3 +271,12 @@ def test_links_out_of_a_folder_and_pipes_are_no_part_of_it(tmp_path: Path) -> No
     if hasattr(os, "mkfifo"):
         os.mkfifo(inside / "pipe.mrc")
     assert open_tree(inside).names == ("own.json", "sub/own2.json")
+
+
+@pytest.mark.parametrize(
+    "rows", [b"0,TS,ribosome," + b"1" * 200_000 + b",2,3\n", b"\xff\xfe", b'0,TS,"ribosome,1,2,3']
+)
+def test_a_submission_may_hold_anything_and_gets_one_sentence(rows: bytes) -> None:
+    content = b"id,experiment,particle_type,x,y,z\n" + rows
+    (problem, *_) = check_submission(content, CHALLENGE, {})
+    assert problem.severity == "error"
