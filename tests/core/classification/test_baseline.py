@@ -87,6 +87,17 @@ def test_the_model_follows_what_is_known_of_subjects(has_subjects: bool) -> None
     assert is_linear is not has_subjects
 
 
+def test_the_relief_is_trusted_more_than_the_same_number_elsewhere() -> None:
+    """One number stands in both views; the view with less penalty gives it more weight."""
+    numbers, labels, subjects = cells()
+    first = np.column_stack([numbers[:, 0], np.zeros((len(labels), 4))])
+    relief = np.column_stack([numbers[:, 0], np.zeros((len(labels), NUM_RELIEF - 1))])
+    features = np.column_stack([first, relief])
+    model = fit_model(features, labels, subjects, 2, strength=0.3, balanced=True)
+    weights = model.weights[1] - model.weights[0]
+    assert weights[5] > 1.2 * weights[0] > 0
+
+
 def test_every_cell_is_predicted_without_its_subject() -> None:
     """The model here remembers who it has seen, and says so with certainty."""
     _, labels, subjects = cells(8, 5)
