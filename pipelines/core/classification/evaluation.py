@@ -129,7 +129,9 @@ class Evaluation:
     # views
 
     def source(self) -> Text:
-        """Say what was scored."""
+        """Say what was scored; without known groups every picture is one."""
+        if self.num_groups == len(self):
+            return Text("classes_panel.source_single", n=len(self))
         return Text("classes_panel.source", n=len(self), groups=self.num_groups)
 
     def figures(
@@ -226,7 +228,8 @@ class Evaluation:
         if "auc" not in bounds:
             return Text("classes_panel.curves.roc_plain", auc=area)
         low, high = bounds["auc"]
-        return Text("classes_panel.curves.roc_groups", auc=area, low=low, high=high,
+        kind = "groups" if self.num_groups < len(self) else "pictures"
+        return Text(f"classes_panel.curves.roc_{kind}", auc=area, low=low, high=high,
                     n=self.num_groups)  # fmt: skip
 
     def _precision_recall(self, threshold: float) -> CurveView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 TEXTS: Final = "classes_panel"
 _TILE_PX: Final = 144
 _ON_WALL: Final = 10
+_CHECKED_SHARE: Final = 0.2
+"""Held out to look for leaks where a training holds out by itself."""
 _LONGEST_NAME: Final = 16
 """Letters that stand in one line under a picture."""
 
@@ -185,15 +188,20 @@ def leak_check(
     index = _index(task, context)
     config: ClassificationConfig = context.config
     if controls.check_random:
-        import dataclasses
-
         config = dataclasses.replace(config, split_by="random")
-    report = leak_report(index, task.split_parts(index, config))
+    views: list[View] = []
+    parts = task.split_parts(index, config)
+    if not parts["validation"]:
+        config = dataclasses.replace(config, validation_share=_CHECKED_SHARE)
+        parts = task.split_parts(index, config)
+        if config.network == "statistics":
+            views.append(TextView(Text("classes.leak.cross_fitted"), tone="info"))
+    report = leak_report(index, parts)
     if not report.sentences():
-        return [TextView(Text("classes.leak.none"), tone="success")]
+        return [*views, TextView(Text("classes.leak.none"), tone="success")]
     tone: Any = "info" if report.is_clean else "error"
     sentences = report.sentences()
-    views: list[View] = [TextView(sentences[0], tone=tone, details=sentences[1:])]
+    views.append(TextView(sentences[0], tone=tone, details=sentences[1:]))
     pairs = [leak for leak in report.leaks if leak.kind != "subject"][:6]
     if pairs:
         views.append(_pair_gallery(index, pairs))

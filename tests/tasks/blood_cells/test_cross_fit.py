@@ -8,8 +8,9 @@ import pytest
 from pipelines import actions, datasets
 from pipelines import config as configs
 from pipelines.compare.entries import entry_of_run
-from pipelines.contract import OperatingPoint
+from pipelines.contract import OperatingPoint, PanelContext
 from pipelines.core.checkpoints import load_card
+from pipelines.core.classification.panels import LeakControls
 from pipelines.evidence.facts import gather
 from pipelines.evidence.report import limits_of
 from pipelines.jobs import store, worker
@@ -76,6 +77,24 @@ def test_its_report_says_that_every_group_was_held_out_once(trained: Run) -> Non
     entry = entry_of_run(trained)
     assert len(entry.held_out) == 48
     assert entry.honest == []
+
+
+def test_the_leak_check_sets_cells_aside_where_training_does_not(trained: Run) -> None:
+    """With nothing held out it used to find no leak in a split at random."""
+    task, record = get_task("blood_cells"), trained.dataset()
+    panel = next(panel for panel in task.panels() if panel.panel_id == "leaks")
+    context = PanelContext(
+        record=record, samples=task.open_dataset(record), index=0, config=task.config_type()
+    )
+    found = {
+        is_random: [
+            view.title.id for view in panel.compute(context, LeakControls(check_random=is_random))
+        ]
+        for is_random in (False, True)
+    }
+    assert found[False][0] == found[True][0] == "classes.leak.cross_fitted"
+    assert "classes.leak.subject" not in found[False]
+    assert "classes.leak.subject" in found[True]
 
 
 def test_a_network_gets_a_part_to_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
