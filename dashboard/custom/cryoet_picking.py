@@ -188,7 +188,7 @@ def _draw_history(stage: _Stage) -> None:
     editor = stage.editor
     with st.container(horizontal=True):
         st.button(
-            tr("cryoet.page_undo", n=editor.num_changes), icon=":material/undo:",
+            tr("cryoet.page_undo", n=editor.num_changes or 1), icon=":material/undo:",
             disabled=not editor.num_changes, on_click=editor.undo, key=f"{stage.prefix}.undo",
         )  # fmt: skip
         st.button(

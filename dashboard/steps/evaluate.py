@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import streamlit as st
@@ -79,8 +79,8 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
     with left:
         point = draw_point(recommended, f"evaluate.{run.run_id}")
         source = scores["operating_point"]["source"]
-        first = float(next(iter(recommended.values())))
-        st.caption(link_terms(tr(f"evaluate_step.source.{source}", value=first)))
+        value = _one_or_several(recommended)
+        st.caption(link_terms(tr(f"evaluate_step.source.{source}", value=value)))
         draw(_figures(task, run, shown, point, part), f"{task.id}.figures")
     predictions = task.open_predictions(run.prediction_folder)
     place = f"evaluate.{run.run_id}"
@@ -131,7 +131,8 @@ def _figures(
         part=Text(f"pages.part.{part}"),
         items=task.items_text(count),
     )
-    return FiguresView(title, figures, source=_source_words(task, run, rows, point.threshold))
+    value = _one_or_several(point.thresholds)
+    return FiguresView(title, figures, source=_source_words(task, run, rows, value))
 
 
 def _curves(task: Task, run_id: str, rows: ItemStatistics, value: float, source: Text) -> CurveView:
@@ -162,7 +163,14 @@ def curve_table(
     return {key: np.array([row[key] for row in reduced]) for key in reduced[0]}
 
 
-def _source_words(task: Task, run: Run, rows: ItemStatistics, value: float) -> Text:
+def _one_or_several(thresholds: Mapping[str, float]) -> float | Text:
+    """Return the threshold, or that there are several: the first alone would mislead."""
+    if len(thresholds) == 1:
+        return float(next(iter(thresholds.values())))
+    return Text("evaluate_step.several", n=len(thresholds))
+
+
+def _source_words(task: Task, run: Run, rows: ItemStatistics, value: float | Text) -> Text:
     return Text(
         "evaluate_step.source_line",
         run=run.short_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -131,7 +131,7 @@ def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Proje
     """
     chosen = parse(DataOptions, options)
     wanted = "" if chosen.tomogram_type == "auto" else chosen.tomogram_type
-    layout = find_layout(tree.names, preferred_type=wanted)
+    layout = _named_by_place(find_layout(tree.names, preferred_type=wanted), tree.root)
     config = _find_config(tree, layout)
     if config is not None and not layout.experiments():
         _refuse_far_roots(config)
@@ -152,6 +152,17 @@ def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Proje
     return Project(
         tree, layout, particles, chosen, name, volumes, picks, tuple(problems), is_simulated
     )
+
+
+def _named_by_place(layout: Layout, root: Path) -> Layout:
+    """Name a volume that was opened on its own out of the challenge's tree by its tomogram."""
+    parts = root.resolve().parts
+    if "ExperimentRuns" not in parts[:-1] or layout.picks or len(layout.volumes) != 1:
+        return layout
+    (places,) = layout.volumes.values()
+    if places[0].tomogram_type:
+        return layout
+    return replace(layout, volumes={parts[parts.index("ExperimentRuns") + 1]: places})
 
 
 def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
@@ -240,8 +251,6 @@ def _open_volumes(
 
 
 def _with_spacing(volume: Volume, spacing: float) -> Volume:
-    from dataclasses import replace
-
     factor = spacing / volume.spacing_angstrom if volume.spacing_angstrom else 0.0
     levels = tuple(
         Level(lv.path, lv.shape, lv.spacing_angstrom * factor if factor else spacing * 2**i)

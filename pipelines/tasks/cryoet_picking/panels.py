@@ -16,6 +16,7 @@ from pipelines.tasks.cryoet_picking.lessons import (
     shift_curve,
     wedge_pictures,
 )
+from pipelines.tasks.cryoet_picking.metrics import f4_score
 from pipelines.tasks.cryoet_picking.notebook import to_notebook
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
@@ -23,7 +24,12 @@ from pipelines.tasks.cryoet_picking.predictions import candidates_of, particles_
 from pipelines.tasks.cryoet_picking.scores import bar_view, curve_views, score_table, source_note
 from pipelines.tasks.cryoet_picking.simulate import SimulationConfig
 from pipelines.tasks.cryoet_picking.slices import ColourBy, Marks, volume_view
-from pipelines.tasks.cryoet_picking.submission import FILENAME, check_submission, to_csv
+from pipelines.tasks.cryoet_picking.submission import (
+    FILENAME,
+    check_submission,
+    read_submission,
+    to_csv,
+)
 from pipelines.text import Text
 from pipelines.views import DownloadView, GalleryView, TableView, TextView, Tone, View
 
@@ -88,7 +94,8 @@ class WedgeControls:
     particle: str = option("virus-like-particle", choices=names(CHALLENGE))
     tilt_range_degrees: float = option(60.0, low=20.0, high=90.0, unit="°", step=5.0)
     defocus_micrometres: float = option(3.5, low=0.5, high=8.0, unit="µm", step=0.5)
-    dose_electrons: float = option(100.0, low=10.0, high=400.0, unit="e⁻/Å²", step=10.0)
+    # more than a tomogram gets, so that what one sees is the wedge and not the noise
+    dose_electrons: float = option(400.0, low=10.0, high=400.0, unit="e⁻/Å²", step=10.0)
 
 
 def list_panels() -> tuple[Panel, ...]:
@@ -244,7 +251,19 @@ def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
     download = DownloadView(
         Text("cryoet.submission_download", n=len(picks)), FILENAME, lambda: content, "text/csv"
     )
-    return [checked, download, _notebook(context, thresholds)]
+    return [checked, *_rescored(content, context), download, _notebook(context, thresholds)]
+
+
+def _rescored(content: bytes, context: PanelContext) -> list[View]:
+    """Score the file as it would be scored elsewhere, where the truth is at hand."""
+    truths = {s.item_id: s.truth for s in context.samples if s.truth is not None}
+    known = [truths[name] for name in context.predictions if name in truths]
+    if not known:
+        return []
+    particles = known[0].particles
+    picks = read_submission(content, particles, file=FILENAME)
+    f4 = f4_score(picks, Picks.concatenate([t.picks for t in known]), particles)
+    return [TextView(Text("cryoet.submission_rescored", f4=f4, n=len(known)), tone="info")]
 
 
 def _notebook(context: PanelContext, thresholds: dict[str, float]) -> DownloadView:

@@ -277,9 +277,10 @@ def complete_submission(
 
 
 def frozen_point(path: Path) -> OperatingPoint | None:
-    """Return the thresholds that a prediction was written with; None for a bare submission."""
+    """Return the thresholds that a prediction was written with; of a submission all picks count."""
     file = path / POINT
     if not file.is_file():
-        return None
+        is_submission = path.is_file() or (path / FILENAME).is_file()
+        return OperatingPoint({"threshold": 0.0}) if is_submission else None
     thresholds = json.loads(file.read_text(encoding="utf-8"))["thresholds"]
     return OperatingPoint({k: float(v) for k, v in thresholds.items()}, source="validation")

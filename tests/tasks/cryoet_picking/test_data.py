@@ -115,6 +115,11 @@ def test_single_volumes_are_read(tmp_path, volume, name):
     assert ("error", "cryoet.no_spacing") not in problems(path, {"voxel_spacing_angstrom": "8"})
 
 
+def test_a_volume_out_of_the_tree_keeps_the_name_of_its_tomogram(tree):
+    (item,) = inspect_source(zarr_of(tree, "TS_2"), {}).items
+    assert item.item_id == "TS_2"
+
+
 @pytest.mark.parametrize("name", ["one.mrc", "deep/one.npy", "one.tif"])
 def test_single_volumes_are_read_from_a_zip(tmp_path, volume, name):
     """Only Zarr tomograms could lie in a zip; people zip what their microscope wrote."""

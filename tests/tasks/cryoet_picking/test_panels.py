@@ -163,3 +163,20 @@ def test_the_score_falls_from_one_as_all_picks_are_moved(context):
     hardest = min(p.hit_radius_angstrom for p in context.sample.truth.particles) / 10.012444
     assert (scores[np.sqrt(3) * shifts < hardest] == 1.0).all(), "within half of every radius"
     assert scores[-1] < 0.2
+
+
+def test_a_submission_is_scored_again_from_its_file(context):
+    panel = next(p for p in TASK.panels() if p.panel_id == "submission")
+    truths = {s.item_id: s.truth for s in context.samples}
+    perfect = {
+        name: to_prediction(truth.picks, truth.particles, {"threshold": 0.5}, group=name)
+        for name, truth in truths.items()
+    }
+    point = OperatingPoint({"threshold": 0.5})
+    views = panel.compute(replace(context, predictions=perfect, operating_point=point), None)
+    (said,) = [v.title for v in views if "rescored" in v.title.id]
+
+    present = [p for p in CHALLENGE if any(t.picks.counts().get(p.name) for t in truths.values())]
+    assert said.params["n"] == len(truths)
+    weights = sum(p.weight for p in present) / sum(p.weight for p in CHALLENGE)
+    assert said.params["f4"] == pytest.approx(weights)

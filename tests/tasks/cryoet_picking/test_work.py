@@ -154,6 +154,7 @@ def test_submission_alone_is_evaluated_and_missing_tomograms_count(tree, tmp_pat
     _, whole = actions.run_evaluation(TASK, path, tree)
     (part,) = whole.parts.values()
     assert part.metrics["recall"] == pytest.approx(1.0)
+    assert whole.operating_point.source == "default", "nothing in a submission can be tuned"
     path.write_bytes(to_csv(everything.of_experiment("TS_1"), truths["TS_1"].particles))
     _, half = actions.run_evaluation(TASK, path, tree)
     (part,) = half.parts.values()
@@ -396,9 +397,10 @@ def test_the_weights_that_did_best_on_the_unseen_tomogram_are_kept(tmp_path):
 
     best = _Best(tmp_path / "best.safetensors")
     for value, score in ((1.0, 0.5), (2.0, 0.9), (3.0, 0.7)):
-        best.offer(network(value), score)
+        best.offer(network(value), score, step=int(10 * value))
     again = _Best(tmp_path / "best.safetensors")  # a training that goes on after a pause
-    again.offer(network(4.0), 0.8)
+    again.offer(network(4.0), 0.8, step=40)
+    assert again.step == 20
     last = network(5.0)
     again.restore(last)
     assert last.weight.item() == 2.0
