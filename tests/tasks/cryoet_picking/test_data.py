@@ -12,6 +12,7 @@ from pipelines.errors import DataError, DataFormatError
 from pipelines.tasks.cryoet_picking import copick_files, particles, volumes
 from pipelines.tasks.cryoet_picking.data import inspect_source, open_samples
 from pipelines.tasks.cryoet_picking.picks import Picks
+from pipelines.tasks.cryoet_picking.report import num_near_duplicates
 from tests.tasks.cryoet_picking.conftest import record_of
 from tests.wording import assert_clear
 
@@ -253,6 +254,17 @@ def test_picks_outside_and_near_duplicates_are_counted(copy):
     found = problems(copy)
     assert ("warning", "cryoet.picks_outside") in found
     assert ("warning", "cryoet.near_duplicates") in found
+
+
+def test_near_duplicates_are_pairs_of_one_kind_within_half_a_radius():
+    places = np.array([[0, 0, 0], [0, 0, 20], [0, 0, 40], [0, 0, 900], [0, 0, 10]], float)
+    kinds = np.array([0, 0, 0, 0, 1])
+    picks = Picks(
+        ("TS",), ("apo-ferritin", "ribosome"), np.zeros(5, int), kinds, places, np.ones(5)
+    )
+    kinds_of = {p.name: p for p in particles.CHALLENGE}
+    pair = (kinds_of["apo-ferritin"], kinds_of["ribosome"])
+    assert num_near_duplicates(picks, pair) == 2  # at 20 angstrom; 40 is beyond 30
 
 
 def test_empty_overlay_can_be_predicted_but_has_no_truth(copy):
