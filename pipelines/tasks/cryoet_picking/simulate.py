@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def varied(config: SimulationConfig, rng: np.random.Generator) -> SimulationConf
         "tilt_range_degrees": config.tilt_range_degrees - 15 * config.variation * rng.random(),
     }
     bounds = {info.name: (info.low, info.high) for info in describe(SimulationConfig)}
-    kept = {name: float(np.clip(value, *bounds[name])) for name, value in drawn.items()}
+    kept: dict[str, Any] = {n: float(np.clip(v, *bounds[n])) for n, v in drawn.items()}
     return replace(config, variation=0.0, **kept)
 
 
