@@ -13,7 +13,7 @@ from dashboard.words import say, say_plainly, tr
 from pipelines import datasets
 from pipelines.compare.comparison import Comparison, compare
 from pipelines.compare.ensembles import load_named
-from pipelines.compare.entries import JOIN, Entry, entry_of_run, stamp_of
+from pipelines.compare.entries import JOIN, Entry, entry_of_run, has_made_title, stamp_of
 from pipelines.contract import Task
 from pipelines.errors import PipelineError, RunNotFoundError
 from pipelines.jobs.store import Run, read_run, scan_runs
@@ -136,7 +136,7 @@ def run_words(name: str, runs: Mapping[str, Run]) -> str:
         short = JOIN.join(runs[m].short_id for m in members)
         return f"{tr('compare.ensemble', n=len(members))} · {short}"
     run = runs[name]
-    return f"{say(run.title)} · {run.short_id}"
+    return say(run.title) if has_made_title(run) else f"{say(run.title)} · {run.short_id}"
 
 
 # --- runs that lie elsewhere ----------------------------------------------------------------------

@@ -31,14 +31,15 @@ def show(comparison: Comparison, chosen: Chosen) -> None:
 
 
 def _draw_average(chosen: Chosen, singles: Sequence[str]) -> None:
-    st.button(
+    if st.button(
         tr("compare_page.average", n=len(singles)),
         icon=":material/merge:",
         type="primary",
         disabled=len(singles) < 2 or JOIN.join(singles) in chosen.names,
         key="compare.average",
         on_click=lambda: choose_also(chosen.task, add_ensemble(singles)),
-    )
+    ):
+        st.rerun()  # the pickers and what is compared stand outside of the fragment
 
 
 def _draw_greedy(chosen: Chosen, singles: Sequence[str]) -> None:
@@ -65,12 +66,13 @@ def _draw_steps(chosen: Chosen) -> None:
     if len(steps) < 2:
         st.caption(tr("compare_page.greedy_single"))
         return
-    st.button(
+    if st.button(
         tr("compare_page.greedy_take", n=len(steps)),
         key="compare.greedy_take",
         icon=":material/add:",
         on_click=lambda: choose_also(chosen.task, add_ensemble(steps[-1].names)),
-    )
+    ):
+        st.rerun()
 
 
 def _draw_gain(comparison: Comparison, place: int) -> None:

@@ -77,7 +77,13 @@ class Entry:
 
     @property
     def name(self) -> Text:
-        """Title and short name: two runs may have one title."""
+        """Title and short name: two runs may have one title; one that was made holds its own."""
+        if (
+            len(self.runs) == 1
+            and self.title == self.runs[0].title
+            and has_made_title(self.runs[0])
+        ):
+            return self.title
         return Text("compare.name", title=self.title, run=self.short_name)
 
     @property
@@ -164,6 +170,11 @@ def stamp_of(run: Run) -> str:
     """Return words that change when the run is scored again, or renamed."""
     stats = [(run.folder / name).stat() for name in ("statistics.npz", "scores.json")]
     return f"{run.request.title} " + " ".join(f"{s.st_ino}.{s.st_mtime_ns}" for s in stats)
+
+
+def has_made_title(run: Run) -> bool:
+    """Tell whether the title of a run was made, with its short name in it."""
+    return not run.request.title
 
 
 def _point_of(scores: Mapping[str, Any]) -> OperatingPoint:

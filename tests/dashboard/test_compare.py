@@ -211,3 +211,11 @@ def test_costs_and_devices_stand_below_the_figures(settings) -> None:
     app = draw(runs=names(first, second))
     assert "What each of them costs" in words_of(app)
     assert any("Trained on" in d.value.columns for d in app.dataframe)
+
+
+def test_a_run_without_a_title_of_its_own_is_named_once(settings) -> None:
+    first, second = (add_run(settings, cells(odds(60, 1, seed)), "") for seed in (1, 2))
+    app = draw(runs=names(first, second))
+    assert not app.exception
+    assert f"({first.short_id}) ({first.short_id})" not in words_of(app)
+    assert f"({first.short_id})" in words_of(app)
