@@ -17,7 +17,7 @@ from dashboard.errors import frame
 from dashboard.renderers import draw, value_words
 from dashboard.words import say, say_plainly, tr
 from pipelines.jobs.engines import local
-from pipelines.jobs.store import Run, Status, find_run
+from pipelines.jobs.store import Picture, Run, Status, find_run
 from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.text import Text
@@ -186,18 +186,16 @@ def _draw_pictures(run: Run) -> None:
     if last > 0 and not run.status.is_active:
         index = st.slider(tr("runs.playback"), 0, last, last, key=f"run.{run.run_id}.frame")
     shown = pictures[index]
-    pane = Pane(Text("runs.picture"), (PixelLayer(_pixels(str(shown.path)), window=(0, 255)),))
+    pane = Pane(
+        Text("runs.picture"), (PixelLayer(_pixels(str(shown.path), shown), window=(0, 255)),)
+    )
     draw(ImageView(shown.caption, (pane,)), f"run.{run.run_id}.picture")
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _pixels(path: str) -> NDArray[np.uint8]:
+def _pixels(path: str, _picture: Picture) -> NDArray[np.uint8]:
     """Read a kept picture; once written it never changes."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        grey_or_colour = image if image.mode in ("L", "RGB") else image.convert("RGB")
-        return np.asarray(grey_or_colour, np.uint8)
+    return _picture.pixels()
 
 
 def _draw_log(run: Run) -> None:

@@ -15,11 +15,12 @@ from pipelines.registry import BrokenTask, load_tasks
 from pipelines.settings import load_settings
 
 _PER_ROW = 2
+_PREWARM_AFTER_S = 1.0
 
 
 def show() -> None:
     """Draw the page."""
-    warm.prewarm()  # the first prediction then need not wait for torch
+    warm.prewarm_later(_PREWARM_AFTER_S)  # the first prediction then need not wait for torch
     draw_head("biotech", tr("pages.product"), tr("home.summary"))
     tasks, broken = load_tasks()
     for start in range(0, len(tasks), _PER_ROW):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from filelock import FileLock
 
 from pipelines.contract import DatasetRecord, SplitManifest
 from pipelines.core.files import disk_errors, write_json
@@ -169,6 +168,8 @@ def note_opening(fingerprint: str, opening: Opening, settings: Settings) -> None
     """Count that a run was scored on test items; a run counts once."""
     path = _openings_path(fingerprint, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
+    from filelock import FileLock
+
     with FileLock(f"{path}.lock", timeout=30), disk_errors(path):
         if any(known.run_id == opening.run_id for known in openings_of(fingerprint, settings)):
             return

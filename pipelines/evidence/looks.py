@@ -21,8 +21,6 @@ from pipelines.contract import (
 from pipelines.core.checkpoints import find_checkpoint, load_card
 from pipelines.core.files import write_bytes
 from pipelines.errors import ConfigError
-from pipelines.evidence.document import Document, Part, lay_out
-from pipelines.evidence.html import to_html
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 from pipelines.text import Language, Text, verbatim
@@ -93,6 +91,9 @@ def write_page(
 ) -> list[Text]:
     """Write views as one HTML page, and return the names of those that paper cannot hold."""
     panel = find_panel(task, name)
+    from pipelines.evidence.document import Document, Part
+    from pipelines.evidence.html import to_html
+
     document = Document(panel.title, task.title, (Part(panel.help, tuple(views)),))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, to_html(document, language).encode())
@@ -100,6 +101,8 @@ def write_page(
 
 
 def _has_drawing(view: View, language: Language) -> bool:
+    from pipelines.evidence.document import Document, Part, lay_out
+
     single = Document(verbatim(""), verbatim(""), (Part(verbatim(""), (view,)),))
     return len(lay_out(single, language)) > 1  # beside the heading
 

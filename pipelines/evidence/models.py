@@ -38,7 +38,7 @@ from pipelines.core.checkpoints import (
 )
 from pipelines.core.files import disk_errors, write_json
 from pipelines.errors import CheckpointError, CheckpointMismatchError, JobError, PipelineError
-from pipelines.evidence.pack import MANIFEST, RUN_FOLDER, read_manifest
+from pipelines.evidence.manifest import MANIFEST, RUN_FOLDER, read_manifest
 from pipelines.jobs.store import read_run
 from pipelines.settings import Settings
 from pipelines.text import Text

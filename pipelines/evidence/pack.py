@@ -27,7 +27,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,13 +35,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.core.checkpoints import WEIGHTS, find_checkpoint
-from pipelines.core.files import disk_errors, parse_json, write_bytes, write_json
+from pipelines.core.files import disk_errors, write_bytes, write_json
 from pipelines.core.provenance import code_version
 from pipelines.errors import CheckpointError, JobError
 from pipelines.evidence.card import to_card
 from pipelines.evidence.document import Document, lay_out, pictures
 from pipelines.evidence.facts import RunFacts, gather
 from pipelines.evidence.html import to_html
+from pipelines.evidence.manifest import FORMAT, MANIFEST, RUN_FOLDER, VERSION
 from pipelines.evidence.notebook import to_notebook
 from pipelines.evidence.onnx_file import OnnxOutcome, export_network
 from pipelines.evidence.pdf import to_pdf
@@ -50,10 +51,6 @@ from pipelines.jobs.store import Run, find_run
 from pipelines.settings import Settings, load_settings
 from pipelines.text import LANGUAGES, Language, Text, render
 
-MANIFEST: Final = "manifest.json"
-FORMAT: Final = "microscopy-evidence"
-VERSION: Final = 1
-RUN_FOLDER: Final = "run"
 MOST_PREDICTION_BYTES: Final = 2_000_000_000
 _NUM_CHECKED: Final = 3
 _COPIED: Final = (
@@ -327,26 +324,6 @@ def _write_manifest(facts: RunFacts, folder: Path) -> None:
         "files": {p.relative_to(folder).as_posix(): _sha256(p) for p in files},
     }
     write_json(folder / MANIFEST, manifest)
-
-
-def read_manifest(content: bytes, name: str) -> Mapping[str, Any]:
-    """Read the manifest of a pack.
-
-    Raises:
-        JobError: It is none, or one of a later version than this program knows.
-    """
-    try:
-        manifest = parse_json(content)
-        is_ours = manifest["format"] == FORMAT
-        version = int(manifest["version"])
-        dict(manifest["files"])
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise JobError(Text("evidence.no_pack", file=name)) from error
-    if not is_ours:
-        raise JobError(Text("evidence.no_pack", file=name))
-    if version > VERSION:
-        raise JobError(Text("evidence.later_pack", file=name, got=version, known=VERSION))
-    return dict(manifest)
 
 
 def _zip(folder: Path, archive: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from pipelines import datasets
 from pipelines.core.files import disk_errors, is_disk_full, parse_json, write_json
 from pipelines.errors import DataError, JobError, RunConflictError
+from pipelines.evidence.manifest import RUN_FOLDER
 from pipelines.evidence.models import extract_member, manifest_in, opened_zip
-from pipelines.evidence.pack import RUN_FOLDER
 from pipelines.jobs.store import REQUEST, Run, Status, read_run
 from pipelines.settings import Settings
 from pipelines.text import Text

@@ -31,10 +31,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from zipfile import BadZipFile
-
-from filelock import FileLock, Timeout
 
 from pipelines.contract import DatasetRecord, ItemStatistics, SplitManifest
 from pipelines.core.files import disk_errors, parse_json, path_exists, write_bytes, write_json
@@ -42,6 +40,11 @@ from pipelines.core.provenance import code_version, package_versions
 from pipelines.errors import JobError, RunConflictError, RunNotFoundError
 from pipelines.settings import Settings, load_settings
 from pipelines.text import Text, verbatim
+
+if TYPE_CHECKING:
+    import numpy as np
+    from filelock import FileLock
+    from numpy.typing import NDArray
 
 Action = Literal["train", "predict"]
 Wish = Literal["pause", "cancel"]
@@ -227,6 +230,14 @@ class Picture:
     path: Path
     caption: Text
     seconds: float
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Read it: `(H, W)` grey or `(H, W, 3)` RGB."""
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(self.path) as image:
+            return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
 @dataclass(frozen=True)
@@ -573,6 +584,8 @@ def find_run(name: str, settings: Settings | None = None) -> Run:
 
 def lock_of(folder: Path) -> FileLock:
     """Return the lock that a worker holds for its life (not taken yet)."""
+    from filelock import FileLock  # 50 ms that a page without runs need not wait for
+
     return FileLock(str(folder / LOCK), thread_local=False)
 
 
@@ -580,6 +593,8 @@ def is_worked_on(folder: Path) -> bool:
     """Tell whether a process on this machine holds the lock of the run."""
     if not (folder / LOCK).exists():
         return False
+    from filelock import Timeout
+
     probe = lock_of(folder)
     try:
         probe.acquire(timeout=0)

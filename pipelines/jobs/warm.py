@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.errors import ComputeError, PipelineError
 from pipelines.text import Text
+
+if TYPE_CHECKING:  # loaded with the first question, not with the first page
+    from concurrent.futures import ProcessPoolExecutor
 
 IDLE_S: Final = 600.0
 TIMEOUT_S: Final = 120.0
@@ -64,7 +66,7 @@ class WarmProcess:
         except FutureTimeoutError as error:
             self._replace(pool)
             raise ComputeError(Text("jobs.warm_timeout", seconds=timeout_s)) from error
-        except BrokenProcessPool as error:
+        except BrokenExecutor as error:
             self._replace(pool)
             raise ComputeError(Text("jobs.warm_broken")) from error
         except MemoryError as error:
@@ -78,7 +80,7 @@ class WarmProcess:
         pool = self._enter()
         try:
             future = pool.submit(_call, function_name, ())
-        except BrokenProcessPool as error:
+        except BrokenExecutor as error:
             self._replace(pool)
             raise ComputeError(Text("jobs.warm_broken")) from error
         finally:
@@ -96,6 +98,9 @@ class WarmProcess:
         with self._lock:
             self._num_waiting += 1
             if self._pool is None:
+                import multiprocessing
+                from concurrent.futures import ProcessPoolExecutor
+
                 # spawn everywhere: a forked copy of a server with threads may hang
                 context = multiprocessing.get_context("spawn")
                 self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
@@ -134,6 +139,18 @@ def warm_call(function_name: str, *arguments: Any, timeout_s: float = TIMEOUT_S)
 def prewarm() -> None:
     """Start the warm process and import torch in it, without waiting."""
     _process.prewarm()
+
+
+def prewarm_later(after_s: float) -> None:
+    """Prewarm once the page that is drawn now had the processor to itself."""
+    timer = threading.Timer(after_s, _prewarm_quietly, (prewarm,))
+    timer.daemon = True
+    timer.start()
+
+
+def _prewarm_quietly(start: Callable[[], None]) -> None:
+    with suppress(PipelineError):  # whoever asks a question meets the same, and is told
+        start()
 
 
 def close_warm() -> None:

@@ -27,8 +27,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from pipelines import config as configs
 from pipelines import datasets
 from pipelines.contract import DatasetRecord, SplitManifest, Task
@@ -208,6 +206,8 @@ class Study:
         """Tell whether a process of this machine works on it."""
         if not (self.folder / LOCK).exists():
             return False
+        from filelock import FileLock, Timeout
+
         probe = FileLock(str(self.folder / LOCK), thread_local=False)
         try:
             probe.acquire(timeout=0)

@@ -43,6 +43,9 @@ def server(script: Path, home: Path) -> Iterator[str]:
     command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
     command += ["--browser.gatherUsageStats", "false"]
     env = {**os.environ, "MICROSCOPY_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    # as on anybody's machine: from the second start on our modules are compiled, as Streamlit's are
+    env["PYTHONPYCACHEPREFIX"] = str(home.parent / "compiled")
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

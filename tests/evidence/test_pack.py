@@ -12,7 +12,8 @@ import pytest
 from pipelines.datasets import given_split
 from pipelines.errors import JobError, RunConflictError
 from pipelines.evidence.keep import read_items
-from pipelines.evidence.pack import MANIFEST, VERSION, read_manifest, write_pack
+from pipelines.evidence.manifest import MANIFEST, VERSION, read_manifest
+from pipelines.evidence.pack import write_pack
 from pipelines.jobs import store, worker
 from pipelines.jobs.store import Run
 
