@@ -45,6 +45,7 @@ _MOST_ROWS_FOR_CURVES: Final = 200_000
 _MOST_ABLATIONS: Final = 12
 _FLAT: Final = 1e-9
 _LONG_NAME: Final = 9
+_LONG_LIST: Final = 110
 _SPLIT_RULES: Final = ("blocks", "groups", "group", "random", "given")
 _LOSSES: Final = ("loss", "validation_loss")
 
@@ -547,9 +548,11 @@ def _last_names(names: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(names) else list(names)
 
 
-def _some(names: Sequence[str], count: int = 6) -> str:
-    more = f", … ({len(names)})" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+def _some(names: Sequence[str]) -> str:
+    """Name the first few, as many as fit on two lines or so."""
+    lengths = np.cumsum([len(name) + 2 for name in names])
+    count = max(1, int(np.searchsorted(lengths, _LONG_LIST, side="right")))
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def config_json(facts: RunFacts) -> str:

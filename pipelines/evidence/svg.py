@@ -139,7 +139,7 @@ def _(view: views.ImageView, language: Language) -> str | None:
     count = len(view.panes)
     columns = min(count, 3)
     gap = 10
-    side = (WIDTH - gap * (columns - 1)) / columns if count > 1 else WIDTH * 0.6
+    side = (WIDTH - gap * (columns - 1)) / columns if count > 1 else WIDTH / 2
     parts, y, tallest = [], 0.0, 0.0
     for index, pane in enumerate(view.panes):
         if index and index % columns == 0:
@@ -153,27 +153,37 @@ def _(view: views.ImageView, language: Language) -> str | None:
         shape = _shape_of(view.panes[0])
         bar = _scale_bar(0.0, bottom + 12, side / shape[1], view.pixel_size, view.unit, language)
         parts.append(bar)
-    if view.pixel_size or _is_compared(view):
-        parts.append(_verdicts(bottom + 16, language) if _is_compared(view) else "")
-        bottom += 24
-    return _document(parts, bottom + 2, view, language)
+    names = _layer_names(view, language)
+    if count == 1:
+        parts.append(_layer_legend(names, (side + 18, 28), (0, 18)))
+    else:
+        parts.append(_layer_legend(names, (220.0 if view.pixel_size else 0, bottom + 16), (1, 0)))
+    has_line = view.pixel_size or (names and count > 1)
+    return _document(parts, bottom + (26 if has_line else 2), view, language)
 
 
-def _is_compared(view: views.ImageView) -> bool:
-    """Tell whether masks are coloured by being right or wrong, which needs a legend."""
-    layers = (layer for pane in view.panes for layer in pane.layers)
-    return any(isinstance(one, views.ThresholdLayer) and one.truth is not None for one in layers)
+def _layer_names(view: views.ImageView, language: Language) -> list[tuple[str, str]]:
+    """Return what the colours of a picture mean, as words and tint; nothing where one is used."""
+    layers = [layer for pane in view.panes for layer in pane.layers]
+    if any(isinstance(one, views.ThresholdLayer) and one.truth is not None for one in layers):
+        meanings = ("true_positive", "false_positive", "missed")
+        return [(render(Text(f"evidence.legend.{m}"), language), colour(m)) for m in meanings]
+    points = [one for one in layers if isinstance(one, views.PointLayer) and one.meanings]
+    if len(points) < 2:
+        return []
+    return [(render(one.name, language), colour(one.meanings[0])) for one in points]
 
 
-def _verdicts(y: float, language: Language) -> str:
-    """Draw the legend of right, invented and missed, flush right."""
-    parts, x = [], float(WIDTH)
-    for meaning in ("missed", "false_positive", "true_positive"):
-        words = render(Text(f"evidence.legend.{meaning}"), language)
-        x -= _LETTER * 11 * len(words) + 8
-        parts.append(_text(x, y, words, size=11))
-        parts.append(_rect(x - 18, y - 9, 13, 10, colour(meaning)))
-        x -= 30
+def _layer_legend(
+    names: Sequence[tuple[str, str]], at: tuple[float, float], step: tuple[float, float]
+) -> str:
+    """Draw names with their colours from a place on: downwards, or as a line with words' widths."""
+    parts, (x, y) = [], at
+    for words, tint in names:
+        parts.append(_rect(x, y - 9, 13, 10, tint))
+        parts.append(_text(x + 19, y, words, size=11))
+        x += step[0] * (_LETTER * 11 * len(words) + 44)
+        y += step[1]
     return "".join(parts)
 
 

@@ -219,18 +219,19 @@ class Evaluation:
         )  # fmt: skip
 
     def _area_title(self, bounds: Intervals) -> Text:
+        """Name the area with its interval: the one that stands beside it, so that both agree."""
         area = self._fixed_scores["auc"]
+        if "auc" in bounds:
+            low, high = bounds["auc"]
+            kind = "groups" if self.num_groups < len(self) else "pictures"
+            return Text(f"classes_panel.curves.roc_{kind}", auc=area, low=low, high=high,
+                        n=self.num_groups)  # fmt: skip
         if self.units.kind == "item" and self.is_binary:  # single items: the formula holds
             estimate = st.delong(self.truth == 1, self.odds[:, 1])
             if not math.isnan(estimate.low):
                 return Text("classes_panel.curves.roc", auc=area, low=estimate.low,
                             high=estimate.high)  # fmt: skip
-        if "auc" not in bounds:
-            return Text("classes_panel.curves.roc_plain", auc=area)
-        low, high = bounds["auc"]
-        kind = "groups" if self.num_groups < len(self) else "pictures"
-        return Text(f"classes_panel.curves.roc_{kind}", auc=area, low=low, high=high,
-                    n=self.num_groups)  # fmt: skip
+        return Text("classes_panel.curves.roc_plain", auc=area)
 
     def _precision_recall(self, threshold: float) -> CurveView:
         counts, at = self._sweep, self._at(threshold)

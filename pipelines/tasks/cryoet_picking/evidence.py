@@ -7,6 +7,7 @@ winners, about four pages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from pipelines.tasks.cryoet_picking.slices import Marks
 from pipelines.text import Text, verbatim
 from pipelines.views import (
     ImageView,
+    Layer,
     Pane,
     PixelLayer,
     TableView,
@@ -209,9 +211,14 @@ def _truth_view(sample: Sample) -> View:
     geometry: Geometry = sample.meta["geometry"]
     picks, particles = sample.truth.picks, _particles(sample)
     section = busiest_section(picks, geometry)
-    layers = (
+    circles = [  # a layer a kind, so that a legend can name each
+        replace(points_of(marks, geometry, section), name=verbatim(particle.name))
+        for particle in particles
+        if len(marks := Marks.of_kinds(picks.of_kind(particle.name), particles))
+    ]
+    layers: tuple[Layer, ...] = (
         PixelLayer(section_of(sample, _THICKNESS)(0, section), window=_WINDOW),
-        points_of(Marks.of_kinds(picks, particles), geometry, section),
+        *(layer for layer in circles if len(layer.points)),
     )
     title = Text("cryoet_report.truth_slice", item=sample.item_id, section=section + 1)
     return _view(sample, title, Pane(Text("cryoet_report.section", section=section + 1), layers))

@@ -82,7 +82,9 @@ def test_whole_groups_are_resampled_and_the_area_is_called_so():
     assert all(len(set(first[k : k + 20])) == 1 for k in range(0, 240, 20))
     bounds = {"auc": (0.7, 0.9)}
     assert by_group.curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc_groups"
-    assert _evaluation().curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc"
+    # the interval that stands beside the curve; of single items alone, that of the formula
+    assert _evaluation().curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc_pictures"
+    assert _evaluation().curves(0.5, {})[0].title.id == "classes_panel.curves.roc"
 
 
 def test_leaving_items_out_changes_the_figures_to_those_of_the_rest():
