@@ -115,6 +115,12 @@ def add_ensemble(members: Sequence[str]) -> str:
     return name
 
 
+def choose(task: Task, names: Sequence[str]) -> None:
+    """Compare these and show the result; runs before the pickers are drawn again."""
+    st.session_state[f"{_RUNS}.{task.id}"] = list(names)
+    st.session_state["compare.view"] = "result"
+
+
 def choose_also(task: Task, name: str) -> None:
     """Add a run or an ensemble to what is compared; runs before the pickers are drawn again."""
     key = f"{_RUNS}.{task.id}"

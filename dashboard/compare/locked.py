@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard.compare.choice import Chosen
+from dashboard.compare.choice import Chosen, choose
 from dashboard.errors import frame
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
@@ -45,7 +45,7 @@ def _draw_lock(record: DatasetRecord, comparison: Comparison, chosen: Chosen) ->
         )  # fmt: skip
         st.markdown(f":material/lock: **{words}**")
         _draw_opening(record, comparison, chosen)
-    _draw_openings(fingerprint)
+    _draw_openings(fingerprint, chosen)
 
 
 def _draw_locking(record: DatasetRecord, fingerprint: str) -> None:
@@ -82,7 +82,7 @@ def _draw_opening(record: DatasetRecord, comparison: Comparison, chosen: Chosen)
         draw_run(run_id)
 
 
-def _draw_openings(fingerprint: str) -> None:
+def _draw_openings(fingerprint: str, chosen: Chosen) -> None:
     found = locked.openings_of(fingerprint, load_settings())
     if not found:
         st.caption(tr("compare_page.never_opened"))
@@ -100,6 +100,13 @@ def _draw_openings(fingerprint: str) -> None:
     columns = tuple(Text(f"compare_page.opening_{name}") for name in names)
     title = Text("compare.opened", n=len(found))
     draw(TableView(title, columns, rows, filename="openings.csv"), f"openings.{fingerprint[:8]}")
+    opened = [o.run_id for o in reversed(found) if o.is_locked and o.run_id in chosen.runs]
+    if len(opened) > 1 and st.button(
+        tr("compare_page.compare_opened", n=len(opened)), icon=":material/balance:",
+        key=f"compare.opened.{fingerprint[:8]}",
+        on_click=lambda: choose(chosen.task, opened),
+    ):  # fmt: skip
+        st.rerun()
 
 
 @st.fragment

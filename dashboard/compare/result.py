@@ -10,7 +10,13 @@ import streamlit as st
 from dashboard.renderers import draw, value_words
 from dashboard.words import number, say, tr
 from pipelines.compare.command import rank_words
-from pipelines.compare.comparison import Comparison, Pair, Standing, label_of_test
+from pipelines.compare.comparison import (
+    Comparison,
+    Pair,
+    Standing,
+    label_of_test,
+    note_of_test,
+)
 from pipelines.compare.opening import num_openings
 from pipelines.contract import MetricInfo
 from pipelines.settings import load_settings
@@ -64,8 +70,7 @@ def _draw_sentences(comparison: Comparison, metric: MetricInfo) -> None:
 
 def _correction(comparison: Comparison, metric: MetricInfo) -> str:
     pairs = comparison.pairs_of(metric.name)
-    test = say(label_of_test(pairs[0], comparison))
-    return tr("compare_page.test_note", test=test, correction=Text("compare.holm", n=len(pairs)))
+    return say(note_of_test(pairs, comparison))
 
 
 def leaderboard_view(comparison: Comparison, metric: MetricInfo) -> IntervalsView:

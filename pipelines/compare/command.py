@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.commands import Terminal, Values
-from pipelines.compare.comparison import Comparison, Pair, Rank, Standing, compare, label_of_test
+from pipelines.compare.comparison import (
+    Comparison,
+    Pair,
+    Rank,
+    Standing,
+    compare,
+    label_of_test,
+    note_of_test,
+)
 from pipelines.compare.ensembles import load_entries
 from pipelines.compare.opening import num_openings
 from pipelines.settings import load_settings
@@ -129,7 +137,7 @@ def _say(comparison: Comparison, terminal: Terminal) -> None:
     pairs = comparison.pairs_of(task.main_metric.name)
     for pair in pairs:
         terminal.say(pair.sentence)
-    terminal.say(Text("compare.holm", n=len(pairs)))
+    terminal.say(note_of_test(pairs, comparison))
     if opened := _num_openings(comparison):
         terminal.say(Text("compare.opened_line", n=opened))
 

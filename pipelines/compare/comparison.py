@@ -360,3 +360,9 @@ def label_of_test(pair: Pair, comparison: Comparison) -> Text:
         return Text(f"compare.test.{pair.test}")
     are_many = comparison.common.items.units.are_many
     return Text(f"compare.test.{'bootstrap' if are_many else 'jackknife'}")
+
+
+def note_of_test(pairs: Sequence[Pair], comparison: Comparison) -> Text:
+    """Say by which test the pairs of one metric were compared, and what was corrected for."""
+    test = label_of_test(pairs[0], comparison)
+    return Text("compare.test_note", test=test, correction=Text("compare.holm", n=len(pairs)))

@@ -10,6 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pipelines.actions import data_fingerprint
+from pipelines.datasets.locked import Opening, note_opening
 from pipelines.jobs import store
 from pipelines.settings import REPOSITORY, Settings, load_settings
 from tests.compare.home import add_run, cells, names_of, odds
@@ -219,3 +221,18 @@ def test_a_run_without_a_title_of_its_own_is_named_once(settings) -> None:
     assert not app.exception
     assert f"({first.short_id}) ({first.short_id})" not in words_of(app)
     assert f"({first.short_id})" in words_of(app)
+
+
+def test_models_that_opened_the_lock_are_compared_with_one_click(settings) -> None:
+    first, second = two_runs(settings)
+    third = add_run(settings, cells(odds(120, 1.0, 3)), "Third")
+    fingerprint = data_fingerprint(first.dataset())
+    for run in (first, third):
+        opening = Opening(run.run_id, "t", "2026-01-01T10:00:00+00:00", 30, is_locked=True)
+        note_opening(fingerprint, opening, settings)
+    app = draw(runs=names(first, second), view="locked")
+    app.button(key=f"compare.opened.{fingerprint[:8]}").click().run()
+    assert not app.exception
+    assert app.multiselect[0].value == [third.run_id, first.run_id]
+    assert "opened by 2 runs" in words_of(app)
+    assert "Test: DeLong; p-value of 1 pair." in words_of(app)
