@@ -30,7 +30,6 @@ Side = Literal["above", "below"]
 ORANGE: Final = "#E69F00"
 SKY: Final = "#56B4E9"
 GREEN: Final = "#009E73"
-VERMILION: Final = "#D55E00"
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,6 @@ def task_values(task: Task) -> dict[str, Any]:
     return option_values(task.id, {info.name: info.default for info in infos})
 
 
-def task_config(task: Task) -> Any:
-    """Return the task's configuration as the forms have it."""
-    return configs.parse(task.config_type, task_values(task))
-
-
 @dataclass(frozen=True)
 class Shown:
     """Hold what the panels of a step may show beside the data.

@@ -19,7 +19,6 @@ from pipelines.datasets.records import INDEX_MARK, image_file
 from pipelines.errors import (
     CheckpointError,
     DatasetNotFoundError,
-    JobError,
     PipelineError,
     RunConflictError,
 )
@@ -392,12 +391,3 @@ def _short(run_id: str) -> str:
 def _some(names: list[str]) -> Text:
     more = ", …" if len(names) > _MOST_NAMED else ""
     return verbatim(", ".join(names[:_MOST_NAMED]) + more)
-
-
-def check_repeatable(run: Run) -> Text | None:
-    """Return why a run cannot be done again here, or None."""
-    try:
-        plan_repeat(run)
-    except (JobError, PipelineError) as error:
-        return error.text
-    return None

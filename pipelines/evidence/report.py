@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os.path
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -553,8 +552,3 @@ def _some(names: Sequence[str]) -> str:
     lengths = np.cumsum([len(name) + 2 for name in names])
     count = max(1, int(np.searchsorted(lengths, _LONG_LIST, side="right")))
     return ", ".join(names[:count]) + (", …" if len(names) > count else "")
-
-
-def config_json(facts: RunFacts) -> str:
-    """Return the full configuration as JSON."""
-    return json.dumps(dict(facts.run.request.config), indent=1, ensure_ascii=False)

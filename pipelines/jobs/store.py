@@ -62,6 +62,8 @@ START_GRACE_S: Final = 60.0
 """How long a launched worker may take until it holds its lock (a cold disk, a busy machine)."""
 HEARTBEAT_FRESH_S: Final = 60.0
 """How old the heartbeat of a worker on another machine may be; there its lock proves nothing."""
+TRASH_KEPT_S: Final = 24 * 3600.0
+"""How long a deleted run can surely be brought back; the next deletion then takes it for good."""
 RESERVE_BYTES: Final = 16_384
 """Space set aside, so that the end of a run can be recorded on a full disk."""
 
@@ -695,6 +697,7 @@ def delete_run(run: Run) -> Path:
         shutil.rmtree(target)
     os.replace(run.folder, target)
     os.utime(target)
+    _empty_trash(trash)
     return target
 
 
@@ -715,17 +718,12 @@ def restore_run(run_id: str, settings: Settings | None = None) -> Run:
     return read_run(target)
 
 
-def empty_trash(settings: Settings | None = None, *, older_than_s: float = 0.0) -> int:
-    """Delete for good what was thrown away longer ago; return how many runs went."""
-    limit = time.time() - older_than_s
-    old = [
-        f
-        for f in _run_folders((settings or load_settings()).runs / TRASH)
-        if f.stat().st_mtime <= limit
-    ]
-    for folder in old:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
+def _empty_trash(trash: Path) -> None:
+    """Delete for good what was thrown away long ago: whoever deletes wants the space."""
+    limit = time.time() - TRASH_KEPT_S
+    for folder in _run_folders(trash):
+        if folder.stat().st_mtime <= limit:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- small files, read once -------------------------------------------------------------------

@@ -483,11 +483,21 @@ def test_a_deleted_run_comes_back_as_it_was(new_run: NewRunFixture, settings: Se
     store.delete_run(run)
     assert store.list_runs(settings) == []
     assert store.restore_run(run.run_id, settings) == run
-    store.delete_run(run)
-    assert store.empty_trash(settings, older_than_s=3600) == 0
-    assert store.empty_trash(settings) == 1
+
+
+def test_deleting_frees_the_space_of_what_was_deleted_long_ago(
+    new_run: NewRunFixture, settings: Settings
+) -> None:
+    """A person whose disk is full deletes runs; none of them ever left the disk."""
+    old, young, last = (worker.work(new_run(steps=1).folder) for _ in range(3))
+    thrown = store.delete_run(old)
+    store.delete_run(young)
+    long_ago = time.time() - store.TRASH_KEPT_S - 1
+    os.utime(thrown, (long_ago, long_ago))
+    store.delete_run(last)
+    assert store.restore_run(young.run_id, settings) == young
     with pytest.raises(RunNotFoundError):
-        store.restore_run(run.run_id, settings)
+        store.restore_run(old.run_id, settings)
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", ""])

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.charts import scatter_figure
 from dashboard.choices import Choices, pick_data, pick_model, pick_run, scratch_folder
-from dashboard.custom.classification.desk import Desk, draw_why, make_tiles
+from dashboard.custom.classification.desk import Desk, choose_picture, draw_why, make_tiles
 from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
@@ -231,12 +231,7 @@ def _draw_selection(desk: Desk, atlas: Any, clusters: np.ndarray, rows: list[int
     picture = st.session_state.get(f"{key}.picture")
     draw_tiles(
         make_tiles(desk, items, names, desk.marks.wrong), key=f"{key}.gallery",
-        label=title, chosen=picture, on_click=lambda item_id: _choose(key, item_id),
+        label=title, chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
     )  # fmt: skip
     if picture is not None:
         draw_why(desk, picture, key)
-
-
-def _choose(key: str, item_id: str) -> None:
-    is_same = st.session_state.get(f"{key}.picture") == item_id
-    st.session_state[f"{key}.picture"] = None if is_same else item_id

@@ -10,7 +10,15 @@ import streamlit as st
 
 from dashboard.address import keep
 from dashboard.choices import Choices
-from dashboard.custom.classification.desk import Desk, draw_why, evaluation_of, make_tiles
+from dashboard.custom.classification.desk import (
+    PAGE,
+    Desk,
+    choose_picture,
+    draw_why,
+    evaluation_of,
+    make_tiles,
+    show_more,
+)
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw, draw_all
@@ -22,7 +30,6 @@ from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.jobs.store import Run
 
-_PAGE = 24
 _MOST_BUTTONS = 6  # classes whose matrix is drawn as buttons; a larger one becomes a table
 
 _MOST_RESAMPLED = 20_000  # rows whose intervals follow the slider
@@ -209,7 +216,7 @@ def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
     names = {"truth": shown.classes[truth], "decided": shown.classes[decided]}
     st.markdown(f"**{tr('classes_panel.matrix.cell', n=len(members), **names)}**")
     key = f"{task_id}.cell"
-    count = int(st.session_state.get(f"{key}.shown", _PAGE))
+    count = int(st.session_state.get(f"{key}.shown", PAGE))
     here = members[:count]
     picture = st.session_state.get(f"{key}.picture")
     tiles = make_tiles(
@@ -217,26 +224,17 @@ def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
     )
     draw_tiles(
         tiles, key=f"{key}.gallery", label=tr("classes_page.gallery"), chosen=picture,
-        on_click=lambda item_id: _choose_picture(key, item_id),
+        on_click=lambda item_id: choose_picture(key, item_id),
     )  # fmt: skip
     if here:
         st.caption(tr("classes_page.gallery_help", name=names["truth"]))
     if len(members) > count:
         st.button(
             tr("classes_page.more", n=len(members) - count), key=f"{key}.more",
-            on_click=_show_more, args=(key, count),
+            on_click=show_more, args=(key, count),
         )  # fmt: skip
     if picture is not None:
         draw_why(desk, picture, key)
-
-
-def _choose_picture(key: str, item_id: str) -> None:
-    is_same = st.session_state.get(f"{key}.picture") == item_id
-    st.session_state[f"{key}.picture"] = None if is_same else item_id
-
-
-def _show_more(key: str, count: int) -> None:
-    st.session_state[f"{key}.shown"] = count + 2 * _PAGE
 
 
 # --- marks ----------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from pipelines.contract import DatasetRecord, ItemStatistics, Prediction
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 
+PAGE = 24  # tiles that a gallery begins with
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -84,6 +86,17 @@ def evaluation_of(
 
 
 # --- pictures -------------------------------------------------------------------------------------
+
+
+def choose_picture(key: str, item_id: str) -> None:
+    """Choose the picture that was clicked; a second click lets go of it."""
+    is_same = st.session_state.get(f"{key}.picture") == item_id
+    st.session_state[f"{key}.picture"] = None if is_same else item_id
+
+
+def show_more(key: str, count: int) -> None:
+    """Show two more pages of tiles than the `count` that are there."""
+    st.session_state[f"{key}.shown"] = count + 2 * PAGE
 
 
 def make_tiles(

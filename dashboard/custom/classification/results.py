@@ -8,14 +8,20 @@ import numpy as np
 import streamlit as st
 
 from dashboard.choices import Choices, list_models, model_name, model_of_run
-from dashboard.custom.classification.desk import Desk, draw_why, make_tiles
+from dashboard.custom.classification.desk import (
+    PAGE,
+    Desk,
+    choose_picture,
+    draw_why,
+    make_tiles,
+    show_more,
+)
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, say_plainly, tr
 from pipelines.contract import Prediction, Task
 from pipelines.jobs.store import Run, Status, list_runs
 from pipelines.settings import load_settings
 
-_PAGE = 24
 _ORDERS = ("unsure", "sure")
 
 
@@ -72,19 +78,19 @@ def _draw_wall(desk: Desk) -> None:
     rows = np.arange(len(names)) if chosen is None else np.flatnonzero(decided == chosen)
     sign = 1 if order == "unsure" else -1
     rows = rows[np.argsort(sign * confidence[rows], kind="stable")]
-    count = int(st.session_state.get(f"{key}.shown", _PAGE))
+    count = int(st.session_state.get(f"{key}.shown", PAGE))
     some = rows[:count].tolist()
     captions = [f"{classes[decided[i]]} {number(float(confidence[i]), 2)}" for i in some]
     picture = st.session_state.get(f"{key}.picture")
     draw_tiles(
         make_tiles(desk, [names[i] for i in some], captions, desk.marks.wrong),
         key=f"{key}.gallery", label=tr("classes_page.results", n=len(names), run=""),
-        chosen=picture, on_click=lambda item_id: _choose(key, item_id),
+        chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
     )  # fmt: skip
     if len(rows) > count:
         st.button(
             tr("classes_page.more", n=len(rows) - count), key=f"{key}.more",
-            on_click=_show_more, args=(key, count),
+            on_click=show_more, args=(key, count),
         )  # fmt: skip
     if picture is not None:
         draw_why(desk, picture, key)
@@ -100,12 +106,3 @@ def _decisions(
     first = next(iter(predictions.values())).values
     classes = tuple(first["classes"].tolist()) if "classes" in first else ()
     return list(predictions), classes, odds.argmax(axis=1), odds.max(axis=1)
-
-
-def _choose(key: str, item_id: str) -> None:
-    is_same = st.session_state.get(f"{key}.picture") == item_id
-    st.session_state[f"{key}.picture"] = None if is_same else item_id
-
-
-def _show_more(key: str, count: int) -> None:
-    st.session_state[f"{key}.shown"] = count + 2 * _PAGE

@@ -13,7 +13,7 @@ from pipelines.contract import ItemStatistics, ItemSums, Ranking
 from pipelines.core.classification.statistics import (
     TRUTH,
     Floats,
-    Ints,
+    confidence_of,
     decide,
     make_rows,
     probabilities_of,
@@ -33,7 +33,7 @@ def sums_of_rows(rows: ItemStatistics, threshold: float) -> ItemSums:
     """
     truth, probabilities = truth_of(rows), probabilities_of(rows)
     classes = probabilities.shape[1]
-    confidence, is_right = _confidence(truth, probabilities)
+    confidence, is_right = confidence_of(truth, probabilities)
     bins = np.clip(np.digitize(confidence, _EDGES[1:-1], right=True), 0, _NUM_BINS - 1)
     table = np.zeros((len(truth), classes**2 + 2 * _NUM_BINS))
     places = np.arange(len(truth))
@@ -62,12 +62,6 @@ def average_rows(rows: Sequence[ItemStatistics]) -> ItemStatistics:
     first = rows[0].columns
     mean = np.mean([probabilities_of(r) for r in rows], axis=0)
     return make_rows(first["item_id"].tolist(), first["group"].tolist(), first[TRUTH], mean)
-
-
-def _confidence(truth: Ints, probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    if probabilities.shape[1] == 2:
-        return probabilities[:, 1], truth == 1
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
 
 
 def _figures_of_sums(sums: Floats, classes: int) -> dict[str, Floats]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -34,7 +33,7 @@ from pipelines.tasks.cryoet_picking.picks import Floats, Picks
 from pipelines.tasks.cryoet_picking.report import describe_volumes, pick_facts, pick_problems
 from pipelines.tasks.cryoet_picking.sources import Tree, open_tree, tree_of_record
 from pipelines.tasks.cryoet_picking.volumes import Level, Volume, open_volume
-from pipelines.text import Text, verbatim
+from pipelines.text import Text
 
 # Chunks of a volume whose bytes enter the fingerprint of the data set: all would be 290 MB each.
 _FINGERPRINT_CHUNKS = 8
@@ -423,13 +422,3 @@ def require_volume(sample: Sample) -> Sample:
     if not sample.meta.get("has_volume", True):
         raise DataFormatError(Text("cryoet.picks_only", experiment=sample.item_id))
     return sample
-
-
-def title_of(sample: Sample) -> Text:
-    """Name a sample in a picture."""
-    return verbatim(sample.item_id)
-
-
-def options_json(record: DatasetRecord) -> str:
-    """Return the options of a record as one line, for a card."""
-    return json.dumps(dict(record.options), sort_keys=True)

@@ -50,8 +50,6 @@ CHALLENGE: tuple[Particle, ...] = (
     Particle("virus-like-particle", 6, 135.0, 1.0, (230, 159, 0)),
 )
 _BY_NAME = {p.name: p for p in CHALLENGE}
-# Names that the challenge's own files and its entrants use for the same thing.
-_ALIASES = {"beta-galactosidase": ("beta_galactosidase",), "virus-like-particle": ("vlp",)}
 
 
 def names(particles: Iterable[Particle]) -> tuple[str, ...]:

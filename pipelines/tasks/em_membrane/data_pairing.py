@@ -41,11 +41,6 @@ class Pairing:
     lonely_labels: tuple[ImageFile, ...]
     method: Method
 
-    @property
-    def lonely_images(self) -> tuple[ImageFile, ...]:
-        """Images without a label."""
-        return tuple(image for image, label in self.pairs if label is None)
-
 
 def pair_files(files: Sequence[ImageFile], looks_like_mask: Callable[[ImageFile], bool]) -> Pairing:
     """Match labels with images.
