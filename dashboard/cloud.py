@@ -166,7 +166,7 @@ def _box_edges(box: tuple[float, float, float]) -> list[dict[str, list[float]]]:
 
 def _camera(box: tuple[float, float, float]) -> dict[str, Any]:
     """Look from above at an angle from which the whole box is seen."""
-    zoom = float(np.log2(_HEIGHT / max(float(np.linalg.norm(box)), 1.0)))
+    zoom = float(np.log2(_HEIGHT / max(float(np.linalg.norm(box)), 1.0))) - 0.2
     return {
         "target": [0, 0, 0],
         "rotationX": 35,

@@ -26,10 +26,11 @@ from dashboard.figures import draw_figures
 from dashboard.figures import value_words as value_words  # said of figures everywhere
 from dashboard.palette import colour
 from dashboard.planes import show_planes
-from dashboard.words import language, say, tr
+from dashboard.words import language, number, say, tr
 from pipelines import views
 from pipelines.text import Text
 
+_MOST_STYLED = 2000  # rows of a table whose fractions are written one by one
 _TONES: dict[str, Callable[..., Any]] = {
     "info": st.info,
     "success": st.success,
@@ -152,8 +153,17 @@ def _(view: views.TableView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
     names = [say(column) for column in view.columns]
     rows = [[_cell(value) for value in row] for row in view.rows]
-    st.dataframe(pd.DataFrame(rows, columns=names), hide_index=True, key=f"{key}.table")
+    table = pd.DataFrame(rows, columns=names)
+    st.dataframe(_as_read(table), hide_index=True, key=f"{key}.table")
     _draw_source(view, key, lambda: _table_csv(view))
+
+
+def _as_read(table: Any) -> Any:  # a data frame of pandas, or its styled form
+    """Write fractions as the visitor reads them; the values stay numbers, so columns sort."""
+    fractions = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
+    if not len(fractions) or len(table) > _MOST_STYLED or not table.columns.is_unique:
+        return table
+    return table.style.format(number, subset=fractions, na_rep="–")
 
 
 @draw.register

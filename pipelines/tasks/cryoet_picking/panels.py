@@ -244,7 +244,7 @@ def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
     found = check_submission(content, particles, geometries)
     tone: Tone = "error" if any(p.severity == "error" for p in found) else "warning"
     checked = TextView(
-        Text("cryoet.submission_checked", n=len(found)),
+        Text("cryoet.submission_checked" if found else "cryoet.submission_clean", n=len(found)),
         tone=tone if found else "success",
         details=tuple(p.text for p in found),
     )
