@@ -47,7 +47,8 @@ def builtin_sample(task_id: str) -> DatasetRecord:
 
 def list_records(task: Task) -> dict[str, DatasetRecord]:
     """List the task's data sets by id, the built-in sample first."""
-    sample = builtin_sample(task.id)
+    with st.spinner(tr("pages.making_sample")):  # seen at the very first visit only
+        sample = builtin_sample(task.id)
     others = datasets.list_datasets(load_settings(), task.id)
     return {r.dataset_id: r for r in (sample, *others)}
 
