@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.classification.plain_bmp import read_plain_bmp
 from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.core.images_files import (
     IMAGE_SUFFIXES,
@@ -43,7 +44,7 @@ MAX_PIXELS: Final = 36_000_000
 """Largest picture decoded: 6000 x 6000. A larger one is refused from its header."""
 _MOST_FILE_BYTES: Final = 500_000_000
 """Largest file that is read into memory for one picture; the largest picture is 144 MB plain."""
-_CHUNK: Final = 32
+_CHUNK: Final = 8
 _PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NATURAL: Final = 20_000
 """Pictures up to which they are put in natural order; more are sorted by their plain names."""
@@ -298,6 +299,9 @@ def decode(content: bytes, name: str) -> Pixels:
         if plain is not None and plain.shape[0] * plain.shape[1] <= MAX_PIXELS:
             return plain
         return _decode_tiff(file, name)
+    plain = read_plain_bmp(content)
+    if plain is not None and plain.shape[0] * plain.shape[1] <= MAX_PIXELS:
+        return plain
     if picture_format(content[:16]) is None:
         raise DataFormatError(Text("classes.no_picture", file=name))
     header = read_picture_header(file, name, len(content))

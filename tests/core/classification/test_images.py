@@ -19,6 +19,7 @@ from pipelines.core.classification.images import (
     open_source,
     to_rgb,
 )
+from pipelines.core.classification.plain_bmp import read_plain_bmp
 from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.errors import DataFormatError
 from tests.wording import assert_clear
@@ -186,3 +187,40 @@ def test_a_plain_tiff_cut_anywhere_is_refused_and_never_invented():
     content = buffer.getvalue()
     for length in range(0, len(content), 997):
         assert read_plain_tiff(content[:length]) is None
+
+
+def bitmap(width=7, height=5, mode="RGB"):
+    pixels = np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, "BMP")
+    return pixels, buffer.getvalue()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 450])
+def test_a_plain_bitmap_read_by_hand_is_what_was_written(width):
+    """Lines end at a multiple of four bytes, and the last line comes first."""
+    pixels, content = bitmap(width)
+    np.testing.assert_array_equal(read_plain_bmp(content), pixels)
+    assert read_plain_bmp(content[:-1]) is None, "a cut file is left to the general reader"
+
+
+def test_a_bitmap_that_is_written_from_the_top_is_not_turned():
+    pixels, content = bitmap(4, 5)
+    turned = content[:22] + (-5).to_bytes(4, "little", signed=True) + content[26:]
+    np.testing.assert_array_equal(read_plain_bmp(turned), pixels[::-1])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(turned))), pixels[::-1])
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA"])
+def test_other_bitmaps_are_left_to_the_general_reader(mode):
+    _, content = bitmap(mode=mode)
+    assert read_plain_bmp(content) is None
+    assert decode(content, "a.bmp").shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize(("place", "size"), [(18, 2**31 - 1), (22, 2**31 - 1), (22, 0), (18, 0)])
+def test_a_bitmap_that_lies_about_its_size_is_not_read_by_hand(place, size):
+    _, content = bitmap()
+    assert (
+        read_plain_bmp(content[:place] + size.to_bytes(4, "little") + content[place + 4 :]) is None
+    )
