@@ -573,15 +573,23 @@ def find_run(name: str, settings: Settings | None = None) -> Run:
     """Find a run by its folder, its id or the end of its id.
 
     Raises:
-        RunNotFoundError: None, or several whose ids end so.
+        RunNotFoundError: None, one that was deleted, or several whose ids end so.
     """
     if (Path(name) / REQUEST).is_file():
         return read_run(Path(name).resolve())
     root = (settings or load_settings()).runs
-    found = [f for f in _run_folders(root) if f.name == name or f.name.endswith(f"-{name}")]
-    if len(found) != 1:
+    found = _named(root, name)
+    if len(found) == 1:
+        return read_run(found[0])
+    if found:
         raise RunNotFoundError(Text("jobs.unknown_run", name=name, n=len(found), folder=str(root)))
-    return read_run(found[0])
+    if _named(root / TRASH, name):
+        raise RunNotFoundError(Text("jobs.run_deleted", name=name))
+    raise RunNotFoundError(Text("jobs.no_run_named", name=name, folder=str(root)))
+
+
+def _named(root: Path, name: str) -> list[Path]:
+    return [f for f in _run_folders(root) if f.name == name or f.name.endswith(f"-{name}")]
 
 
 def lock_of(folder: Path) -> FileLock:
