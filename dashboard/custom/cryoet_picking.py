@@ -128,8 +128,10 @@ def draw_viewer(task: Any, choices: Choices) -> None:
 
 def _draw_code(stage: _Stage, record: DatasetRecord, run: Run | None) -> None:
     """Show how the tomogram with its picks is had without the page, before any correction."""
-    look = Look(item=stage.sample.item_id, run=run)
-    panel = "slices" if run is None else "together"
+    item, parts = stage.sample.item_id, ((run and run.scores()) or {}).get("parts", {})
+    is_scored = any(item in part["item_ids"] for part in parts.values())
+    look = Look(item=item, run=run if is_scored else None)
+    panel = "together" if is_scored else "slices"
     call = view_call(stage.task, panel, Source.of(stage.task, record), look)
     draw_same_code(call, "explore", "same_code.view")
 

@@ -129,11 +129,14 @@ def _view(values: Values, terminal: Terminal, open_data: OpenData) -> int:
     views = compute_views(task, values["panel"], record, look)
     path = Path(values["output"])
     language = getattr(terminal, "language", DEFAULT_LANGUAGE)
-    left_out = write_page(task, values["panel"], views, path, language)
+    written = write_page(task, values["panel"], views, path, language)
     terminal.say(Text("looks.written", file=str(path), n=len(views)))
-    for title in left_out:
+    for file in written.files:
+        terminal.say(Text("looks.file", file=str(file)))
+    for title in written.left_out:
         terminal.say(Text("looks.not_on_paper", title=title))
-    terminal.result({"file": str(path), "views": len(views), "left_out": len(left_out)})
+    files = [str(file) for file in (path, *written.files)]
+    terminal.result({"files": files, "views": len(views), "left_out": len(written.left_out)})
     return 0
 
 

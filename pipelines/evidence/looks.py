@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,12 @@ from pipelines.contract import (
     Task,
 )
 from pipelines.core.checkpoints import find_checkpoint, load_card
-from pipelines.core.files import write_bytes
+from pipelines.core.files import disk_errors, write_bytes
 from pipelines.errors import ConfigError
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 from pipelines.text import Language, Text, verbatim
-from pipelines.views import View
+from pipelines.views import DownloadView, View
 
 _HONEST_FIRST = ("unseen", "test", "validation", "out_of_fold", "train")
 
@@ -86,18 +87,46 @@ def compute_views(task: Task, name: str, record: DatasetRecord, look: Look) -> l
     return list(panel.compute(_context(task, panel, record, look), controls))
 
 
+@dataclass(frozen=True)
+class Written:
+    """Name what was written of views.
+
+    Attributes:
+        page: The HTML page.
+        files: What the views offer to take away, beside it.
+        left_out: Titles of views that paper cannot hold.
+    """
+
+    page: Path
+    files: tuple[Path, ...]
+    left_out: tuple[Text, ...]
+
+
 def write_page(
     task: Task, name: str, views: Sequence[View], path: Path, language: Language
-) -> list[Text]:
-    """Write views as one HTML page, and return the names of those that paper cannot hold."""
-    panel = find_panel(task, name)
+) -> Written:
+    """Write views as one HTML page, and the files that they offer beside it."""
     from pipelines.evidence.document import Document, Part
     from pipelines.evidence.html import to_html
 
+    panel = find_panel(task, name)
     document = Document(panel.title, task.title, (Part(panel.help, tuple(views)),))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, to_html(document, language).encode())
-    return [view.title for view in views if not _has_drawing(view, language)]
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, to_html(document, language).encode())
+        files = tuple(_write_file(v, path.parent) for v in views if isinstance(v, DownloadView))
+    shown = [view for view in views if not isinstance(view, DownloadView)]
+    left_out = (view.title for view in shown if not _has_drawing(view, language))
+    return Written(path, files, tuple(left_out))
+
+
+def _write_file(view: DownloadView, folder: Path) -> Path:
+    target, content = folder / Path(view.filename).name, view.make()
+    if isinstance(content, Path):
+        shutil.copyfile(content, target)
+    else:
+        write_bytes(target, content)
+    return target
 
 
 def _has_drawing(view: View, language: Language) -> bool:
@@ -109,7 +138,7 @@ def _has_drawing(view: View, language: Language) -> bool:
 
 def _context(task: Task, panel: Panel, record: DatasetRecord, look: Look) -> PanelContext:
     item_ids = _item_ids(record, look)
-    answers, rows, point = _answers(task, record, look, item_ids)
+    answers, rows, point = _answers(task, record, look)
     scratch = load_settings().data / "scratch" / record.dataset_id
     scratch.mkdir(parents=True, exist_ok=True)
     return PanelContext(
@@ -146,7 +175,7 @@ def _index(item_ids: Sequence[str], item: str) -> int:
 
 
 def _answers(
-    task: Task, record: DatasetRecord, look: Look, item_ids: Sequence[str]
+    task: Task, record: DatasetRecord, look: Look
 ) -> tuple[Mapping[str, Prediction], ItemStatistics | None, OperatingPoint | None]:
     """Return answers, rows and thresholds: of the run, else of the model, else nothing."""
     if look.run is not None:
@@ -157,9 +186,28 @@ def _answers(
         return {}, None, _point({}, look)
     folder = find_checkpoint(look.checkpoint)
     known = {n: float(v) for n, v in load_card(folder, task_id=task.id).operating_point.items()}
-    item = item_ids[_index(item_ids, look.item)]
-    answer = actions.predict_one(task.id, str(folder), datasets.record_to_json(record), item)
-    return {item: answer}, None, _point(known, look)
+    return _Answers(task, folder, record), None, _point(known, look)
+
+
+class _Answers(Mapping[str, Prediction]):
+    """Let a model answer for an item when a panel asks for it."""
+
+    def __init__(self, task: Task, checkpoint: Path, record: DatasetRecord) -> None:
+        self._task, self._checkpoint, self._record = task, str(checkpoint), record
+        self._known: dict[str, Prediction] = {}
+
+    def __getitem__(self, item_id: str) -> Prediction:
+        if item_id not in self._known:
+            record = datasets.record_to_json(self._record)
+            answer = actions.predict_one(self._task.id, self._checkpoint, record, item_id)
+            self._known[item_id] = answer
+        return self._known[item_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return (item.item_id for item in self._record.items)
+
+    def __len__(self) -> int:
+        return len(self._record.items)
 
 
 def _point(known: Mapping[str, float], look: Look) -> OperatingPoint | None:

@@ -19,7 +19,7 @@ from pipelines.evidence.looks import Look
 from pipelines.jobs import worker
 from pipelines.jobs.store import Run
 from pipelines.text import Text, verbatim
-from pipelines.views import Curve, CurveView, MeshView, TextView, View
+from pipelines.views import Curve, CurveView, DownloadView, MeshView, TextView, View
 from tests.evidence.test_calls import parsed
 from tests.jobs import fake_task
 
@@ -40,7 +40,9 @@ def _told(context: PanelContext, controls: Controls) -> Sequence[View]:
     curve = Curve(verbatim("line"), np.arange(3.0), np.arange(3.0))
     axes = {"x_label": verbatim("x"), "y_label": verbatim("y")}
     mesh = MeshView(verbatim("turning"), np.zeros((3, 3)), np.array([[0, 1, 2]]))
-    return [TextView(verbatim(words)), CurveView(verbatim("rises"), **axes, curves=(curve,)), mesh]
+    taken = DownloadView(verbatim("take"), "../taken.txt", lambda: b"kept")
+    told = TextView(verbatim(words))
+    return [told, CurveView(verbatim("rises"), **axes, curves=(curve,)), mesh, taken]
 
 
 @pytest.fixture
@@ -113,7 +115,8 @@ def test_a_model_answers_for_the_item_that_is_looked_at(
     look = Look("i1", checkpoint=finished.checkpoint)
     page = shown(_words_of(view_call(paneled, "told", data, look)), folder)
     assert "item i1" in page
-    assert "answers 1, rows 0, samples 6" in page
+    assert "answers 6, rows 0, samples 6" in page
+    assert (folder / "taken.txt").read_text() == "kept"  # what a view offers lies beside it
 
 
 @pytest.mark.parametrize(
