@@ -26,6 +26,8 @@ from pipelines.text import Text, verbatim
 from pipelines.views import ScatterView, TableView, TextView
 
 FEWEST: Final = 5
+LAYOUT: Final = "without what lies far out"
+"""How maps are made; changes with it, so that one kept from before is not shown."""
 _LOSSES: Final = (0.1, 0.7, 2.0)
 _LOSS_WORDS: Final = ("< 0.1", "0.1 – 0.7", "0.7 – 2", "> 2")
 _MOST_SERIES: Final = 49  # colours times marks; the rest share the last one
@@ -71,6 +73,7 @@ class Atlas:
     def fingerprint(self) -> str:
         """Name of the features: a map of the same ones is not made twice."""
         digest = hashlib.sha256(np.ascontiguousarray(self.features).tobytes())
+        digest.update(LAYOUT.encode())
         return digest.hexdigest()[:16]
 
     @property
