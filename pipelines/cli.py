@@ -319,7 +319,7 @@ def _train(values: Values, terminal: Terminal) -> int:
         return code
     scores = run.scores()
     terminal.say(Text("cli.trained", folder=str(run.checkpoint)))
-    _show_scores(task, scores, terminal)
+    _show_scores(task, scores, record, terminal)
     report = {**_run_json(run), "checkpoint": str(run.checkpoint), "scores": scores}
     terminal.result(actions.plain_numbers(report))
     return OK
@@ -414,7 +414,7 @@ def _predict(values: Values, terminal: Terminal) -> int:
         return code
     predicted = predicted or list(task.default_items(record))
     terminal.say(Text("cli.predicted", folder=str(output), items=task.items_text(len(predicted))))
-    _show_scores(task, scores, terminal)
+    _show_scores(task, scores, record, terminal)
     terminal.result(
         {"output": str(output), "items": predicted, "scores": actions.plain_numbers(scores)}
     )
@@ -613,7 +613,12 @@ def _end_code(run: Run, terminal: Terminal) -> int:
     return INTERRUPTED
 
 
-def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Terminal) -> None:
+def _show_scores(
+    task: Task, scores: Mapping[str, Any] | None, record: DatasetRecord, terminal: Terminal
+) -> None:
+    from pipelines.actions import data_fingerprint
+    from pipelines.datasets import locked
+
     if scores is None:
         return
     for name, part in scores["parts"].items():
@@ -628,6 +633,9 @@ def _show_scores(task: Task, scores: Mapping[str, Any] | None, terminal: Termina
                 items=task.items_text(len(part["item_ids"])),
             )
         )
+    opened = locked.count_beside(scores["parts"], data_fingerprint(record), load_settings())
+    if opened is not None:
+        terminal.say(opened)
     point = scores["operating_point"]
     for name, value in point["thresholds"].items():
         shown = Text("cli.threshold_name") if name == "threshold" else verbatim(name)

@@ -191,6 +191,17 @@ def openings_of(fingerprint: str, settings: Settings) -> list[Opening]:
     return found
 
 
+def count_beside(parts: Iterable[str], fingerprint: str, settings: Settings) -> Text | None:
+    """Return the words that stand beside figures of these parts: how often test items were opened.
+
+    None where none of the parts is a test part.
+    """
+    if not {"test", "unseen"} & set(parts):
+        return None
+    count = len(openings_of(fingerprint, settings))
+    return Text("compare.opened_line", n=count) if count else None
+
+
 def _path(fingerprint: str, settings: Settings) -> Path:
     return settings.data / "locked" / f"{fingerprint[:_KEY_LETTERS]}.json"
 

@@ -20,6 +20,7 @@ from pipelines.contract import (
     SplitManifest,
     Task,
 )
+from pipelines.datasets import locked
 from pipelines.errors import PipelineError
 from pipelines.evidence.calls import Call, Source, prediction_call, training_call
 from pipelines.evidence.document import Block, Code, Document, Part
@@ -61,7 +62,7 @@ def build_report(facts: RunFacts, settings: Settings) -> Document:
     )
     title = Text("evidence.title", task=facts.task.title, run=_run_title(run))
     parts = [
-        Part(Text("evidence.chapter.summary"), tuple(_summary(facts))),
+        Part(Text("evidence.chapter.summary"), tuple(_summary(facts, settings))),
         *_chapter("data", tuple(_data(facts)), own),
         *_chapter("method", tuple(_method(facts)), own),
         *_chapter("results", tuple(_results(facts)), own),
@@ -104,7 +105,7 @@ def _chapter(
 # --- summary --------------------------------------------------------------------------------------
 
 
-def _summary(facts: RunFacts) -> Iterator[Block]:
+def _summary(facts: RunFacts, settings: Settings) -> Iterator[Block]:
     yield facts.task.summary
     if facts.record.is_generated:
         yield TextView(Text("evidence.generated"), tone="warning")
@@ -116,6 +117,9 @@ def _summary(facts: RunFacts) -> Iterator[Block]:
     main = facts.task.main_metric
     for name, part in facts.parts.items():
         yield main_sentence(main, name, part)
+    fingerprint = actions.data_fingerprint(facts.record)
+    if (opened := locked.count_beside(facts.parts, fingerprint, settings)) is not None:
+        yield opened
     yield point_sentence(facts.point)
 
 

@@ -12,10 +12,12 @@ from pipelines.compare.lesson import lesson_view, simulate_class
 from pipelines.compare.opening import num_openings
 from pipelines.core.checkpoints import load_card
 from pipelines.datasets import locked
+from pipelines.evidence.facts import gather
+from pipelines.evidence.report import build_report
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Status
 from pipelines.settings import Settings, load_settings
-from pipelines.text import render
+from pipelines.text import Text, render
 from tests.jobs import fake_task
 
 
@@ -121,3 +123,40 @@ def test_the_best_of_many_looks_flatters_and_more_items_flatter_less() -> None:
 def test_the_lesson_is_called_simulated(language) -> None:
     words = render(lesson_view(100, 20).title, language)
     assert words.startswith("Simul")
+
+
+def test_the_count_stands_beside_the_figures_of_a_prediction(tmp_path, settings, capsys) -> None:
+    """A prediction of unseen items has test figures; one more run was scored on them before."""
+    record = make_record(tmp_path, settings)
+    fingerprint = actions.data_fingerprint(record)
+    task = registry.get_task("fake")
+    split = task.split(record, task.config_type())
+    trained = work(NewRun("fake", "train", {}, record, split), settings)
+    fresh = fake_task.write_values(tmp_path / "fresh.json", count=7)
+    call = ["predict", "fake", "--checkpoint", str(trained.checkpoint), "--input", str(fresh)]
+    assert cli.main([*call, "--output", str(tmp_path / "one")]) == 0
+    assert "opened by" not in capsys.readouterr().out
+    other = datasets.register(task, fresh, {}, settings)
+    opening = locked.Opening("r", "r", "2026-01-01T00:00:00+00:00", 7, is_locked=False)
+    locked.note_opening(actions.data_fingerprint(other), opening, settings)
+    assert cli.main([*call, "--output", str(tmp_path / "two")]) == 0
+    assert "opened by 1 run so far" in capsys.readouterr().out
+    assert locked.count_beside(["validation"], fingerprint, settings) is None
+    assert locked.count_beside(["test"], fingerprint, settings) is None  # nobody opened it
+
+
+def test_the_count_stands_in_the_report(tmp_path, settings) -> None:
+    record = make_record(tmp_path, settings)
+    task = registry.get_task("fake")
+    split = task.split(record, task.config_type())
+    trained = work(NewRun("fake", "train", {}, record, split), settings)
+    fresh = fake_task.write_values(tmp_path / "fresh.json", count=7)
+    other = datasets.register(task, fresh, {}, settings)
+    every = tuple(item.item_id for item in other.items)
+    new = NewRun("fake", "predict", {}, other, checkpoint=trained.checkpoint, item_ids=every)
+    predicted = work(new, settings)
+    opening = locked.Opening("r", "r", "2026-01-01T00:00:00+00:00", 7, is_locked=False)
+    locked.note_opening(actions.data_fingerprint(other), opening, settings)
+    summary = build_report(gather(predicted), settings).parts[0]
+    said = [render(block, "fr") for block in summary.blocks if isinstance(block, Text)]
+    assert any("ont été ouverts par 1 essai" in words for words in said)
