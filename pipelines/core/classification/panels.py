@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 TEXTS: Final = "classes_panel"
 _TILE_PX: Final = 144
 _ON_WALL: Final = 10
+_MOST_PAIRS: Final = 6
 _CHECKED_SHARE: Final = 0.2
 """Held out to look for leaks where a training holds out by itself."""
 _LONGEST_NAME: Final = 16
@@ -202,10 +203,8 @@ def leak_check(
     tone: Any = "info" if report.is_clean else "error"
     sentences = report.sentences()
     views.append(TextView(sentences[0], tone=tone, details=sentences[1:]))
-    pairs = [leak for leak in report.leaks if leak.kind != "subject"][:6]
-    if pairs:
-        views.append(_pair_gallery(index, pairs))
-    return views
+    pairs = [leak for leak in report.leaks if leak.kind != "subject"][:_MOST_PAIRS]
+    return [*views, *(_pair_gallery(index, leak) for leak in pairs)]
 
 
 def leak_gate(task: ImageClassification, context: PanelContext, controls: None) -> list[View]:
@@ -213,16 +212,17 @@ def leak_gate(task: ImageClassification, context: PanelContext, controls: None) 
     return leak_check(task, context, LeakControls())
 
 
-def _pair_gallery(index: Index, pairs: Sequence[leakage.Leak]) -> GalleryView:
+def _pair_gallery(index: Index, leak: leakage.Leak) -> GalleryView:
+    """Show the two pictures of a leak side by side, with where each stands."""
     pictures: list[Pixels] = []
     captions: list[Text] = []
-    for leak in pairs:
-        for name, where in zip((leak.first, leak.second), leak.parts, strict=True):
-            pictures.append(_tile(index, index.places[name]))
-            known = Text(f"jobs.part.{where}") if where in PARTS else where  # else a subject
-            item = short_name(name)
-            captions.append(Text("classes_panel.leaks.caption", item=item, where=known))
-    return GalleryView(Text("classes_panel.leaks.pairs"), tuple(pictures), tuple(captions))
+    for name, where in zip((leak.first, leak.second), leak.parts, strict=True):
+        pictures.append(_tile(index, index.places[name]))
+        known = Text(f"jobs.part.{where}") if where in PARTS else where  # else a subject
+        item = short_name(name)
+        captions.append(Text("classes_panel.leaks.caption", item=item, where=known))
+    title = Text(f"classes_panel.leaks.pair.{leak.kind}")
+    return GalleryView(title, tuple(pictures), tuple(captions))
 
 
 # --- predict ------------------------------------------------------------------------------------

@@ -121,7 +121,8 @@ def _train_statistics(job: Any, run: RunReporter) -> Path:
     else:  # fitting costs nothing beside measuring: every picture is held out once
         held_out = baseline.cross_fit(fit, measured, labels, groups, len(job.classes), config.seed)
         truth = labels
-    card = statistics_card(job, seconds=time.monotonic() - start)
+    num_parameters = sum(value.size for value in vars(model).values())
+    card = statistics_card(job, num_parameters, seconds=time.monotonic() - start)
     folder = save_checkpoint(run.folder / "checkpoint", model.to_weights(), card)
     names = [picture.item_id for picture in job.train.pictures]
     if held_out is not None:
@@ -184,7 +185,7 @@ def predict_held_out(
         yield Prediction(item_id, group, values)
 
 
-def statistics_card(job: Any, *, seconds: float) -> CheckpointCard:
+def statistics_card(job: Any, num_parameters: int, *, seconds: float) -> CheckpointCard:
     """Return the card of a baseline checkpoint."""
     from pipelines.config import to_json
 
@@ -193,6 +194,7 @@ def statistics_card(job: Any, *, seconds: float) -> CheckpointCard:
         architecture={"kind": "statistics", "name": "statistics"},
         config=to_json(job.config),
         seed=job.config.seed,
+        num_parameters=num_parameters,
         device="cpu",
         seconds=seconds,
         steps=1,

@@ -47,6 +47,7 @@ def test_every_cell_is_scored_by_a_model_without_its_subject(trained: Run) -> No
     assert trained.checkpoint is not None
     card = load_card(trained.checkpoint)
     assert card.extra["num_train"] == 48
+    assert card.num_parameters > 0
     assert card.threshold_source == "out_of_fold"
     ids = np.load(trained.checkpoint / "held_out.npz")["ids"].tolist()
     assert sorted(ids) == sorted(part["item_ids"])
