@@ -17,6 +17,7 @@ import pytest
 import tifffile
 
 from pipelines.tasks.em_membrane import fake
+from pipelines.text import format_duration
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 APP = ROOT / "streamlit_app.py"
 REAL_STACK = ROOT.parent / "shared" / "data" / "isbi2012"
 SECTIONS, SIDE_PX = 6, 128
-TRAINING_S = 40
+TRAINING_S = 80  # long enough to be stopped in the middle on a busy machine
 WAIT_MS = 180_000  # a training competes with whatever else this machine does
 
 pytestmark = pytest.mark.browser
@@ -169,7 +170,7 @@ def start_training(page, home: Path, screenshot) -> str:
     limit.fill(str(TRAINING_S))
     limit.press("Enter")
     start = keyed(page, "em_membrane.train").get_by_role("button")
-    expect(start).to_contain_text(f"{TRAINING_S} s", timeout=WAIT_MS)
+    expect(start).to_contain_text(format_duration(TRAINING_S, "en"), timeout=WAIT_MS)
     screenshot(page, "em-train-form")
     start.click()
     run_panel(page).wait_for(timeout=WAIT_MS)
