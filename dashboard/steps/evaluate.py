@@ -20,7 +20,7 @@ from dashboard.terms import link_terms
 from dashboard.words import tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
-from pipelines.evidence.calls import evaluation_call, source_path
+from pipelines.evidence.calls import scores_call
 from pipelines.jobs.store import Run
 from pipelines.text import Text, verbatim
 from pipelines.views import Curve, CurveView, Figure, FiguresView
@@ -48,10 +48,11 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
     if choices.run is None or rows is None:
         draw_unscored(task, choices)
         return
-    (draw_scored or _draw_scored)(task, choices, choices.run, rows)
-    truth, folder = source_path(choices.record), str(choices.run.prediction_folder)
-    call = evaluation_call(task, prediction=folder, truth=truth)
-    draw_same_code(call, "evaluate", "same_code.evaluate")
+    if draw_scored is None:
+        _draw_scored(task, choices, choices.run, rows)
+        return
+    draw_scored(task, choices, choices.run, rows)
+    draw_same_code(scores_call(choices.run), "evaluate", "same_code.evaluate")
 
 
 def draw_unscored(task: Task, choices: Choices) -> None:
@@ -91,6 +92,9 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
         if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
             words = _source_words(task, run, shown, point.threshold)
             draw(_curves(task, run.run_id, shown, point.threshold, words), f"{task.id}.curves")
+    moved = {n: v for n, v in point.thresholds.items() if v != recommended.get(n)}
+    named = part if len(scores["parts"]) > 1 else ""
+    draw_same_code(scores_call(run, named, moved), "evaluate", "same_code.evaluate")
 
 
 def pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:

@@ -223,6 +223,14 @@ def evaluation_call(task: Task, *, prediction: str, truth: str) -> Call:
     return Call(_shell(words), python)
 
 
+def scores_call(run: Run, part: str = "", thresholds: Mapping[str, float] | None = None) -> Call:
+    """Return the figures of a run's part, at its own or at moved thresholds, as typed."""
+    words = ["scores", run.run_id, *(["--part", part] if part else [])]
+    words += _pair_words("--threshold", thresholds or {})
+    python = _SCORES.format(run=run.run_id, part=part, thresholds=dict(thresholds or {}))
+    return Call(_shell(words), python)
+
+
 def comparison_call(runs: Sequence[str]) -> Call:
     """Return a comparison of runs as it would be typed; the command is the whole interface."""
     words = ["compare", *runs]
@@ -391,6 +399,11 @@ new = store.NewRun(
 run = worker.work(store.create_run(new, settings).folder)
 print(run.status.value, run.error)
 print(run.scores())"""
+_SCORES: Final = """from pipelines.evidence.looks import score_again
+from pipelines.jobs import store
+
+point, part = score_again(store.find_run({run!r}), {part!r}, {thresholds!r})
+print(dict(point.thresholds), part.metrics, part.intervals)"""
 _EVALUATE: Final = """from pathlib import Path
 
 from pipelines import actions, registry

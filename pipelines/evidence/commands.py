@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,13 @@ _VIEW_ARGUMENTS: Final = (
     JSON,
 )
 
+_SCORES_ARGUMENTS: Final = (
+    _RUN,
+    Argument("--part", Text("looks.arg.part"), "NAME"),
+    Argument("--threshold", Text("looks.arg.threshold"), "[NAME=]VALUE", is_repeated=True),
+    JSON,
+)
+
 
 def evidence_commands(work: Work, end_code: EndCode, open_data: OpenData) -> tuple[Command, ...]:
     """List the commands.
@@ -56,6 +63,7 @@ def evidence_commands(work: Work, end_code: EndCode, open_data: OpenData) -> tup
     return (
         Command("repeat", Text("evidence.command.repeat"), (_RUN, folder, JSON), repeat),
         Command("pack", Text("evidence.command.pack"), (_RUN, output, JSON), _pack),
+        Command("scores", Text("looks.scores"), _SCORES_ARGUMENTS, _scores),
         UNPACK,
         CHECKPOINTS,
         Command("view", Text("looks.command"), _VIEW_ARGUMENTS, view),
@@ -148,3 +156,27 @@ def _thresholds(values: Values) -> dict[str, float]:
         except ValueError as error:
             raise UsageError(Text("looks.no_number", got=value)) from error
     return found
+
+
+def _scores(values: Values, terminal: Terminal) -> int:
+    from pipelines import actions
+    from pipelines.evidence.looks import score_again
+
+    run = store.find_run(values["RUN"])
+    point, part = score_again(run, values.get("part", ""), _thresholds(values))
+    terminal.table(
+        [
+            (verbatim(name), _with_interval(value, part.intervals.get(name)))
+            for name, value in part.metrics.items()
+        ]
+    )
+    found: dict[str, Any] = {"thresholds": dict(point.thresholds), "metrics": part.metrics}
+    found |= {"intervals": part.intervals, "items": len(part.item_ids)}
+    terminal.result(actions.plain_numbers(found))
+    return 0
+
+
+def _with_interval(value: float, interval: Sequence[float] | None) -> Text:
+    if interval is None:
+        return Text("cli.number", value=value)
+    return Text("cli.interval", value=value, low=interval[0], high=interval[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import actions, datasets
+from pipelines import actions, datasets, registry
 from pipelines import config as configs
 from pipelines.contract import (
     DatasetRecord,
@@ -18,10 +18,11 @@ from pipelines.contract import (
     PanelContext,
     Prediction,
     Task,
+    ThresholdSource,
 )
 from pipelines.core.checkpoints import find_checkpoint, load_card
 from pipelines.core.files import disk_errors, write_bytes
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, JobError
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 from pipelines.text import Language, Text, verbatim
@@ -229,3 +230,28 @@ def read_pairs(words: Sequence[str], *, lone: str = "") -> Iterator[tuple[str, s
             yield lone, word.strip()
         else:
             raise ConfigError(Text("cli.not_a_pair", word=word))
+
+
+def score_again(
+    run: Run, part: str, thresholds: Mapping[str, float]
+) -> tuple[OperatingPoint, actions.PartScores]:
+    """Read the figures of a run's part from its kept rows, at its own or other thresholds.
+
+    Args:
+        run: Finished run.
+        part: Scored part; "" for the one that the model saw least.
+        thresholds: Those that replace the run's own.
+
+    Raises:
+        ConfigError: The run has no such part.
+        JobError: The run was not scored.
+    """
+    rows, scores, task = run.statistics(), run.scores(), registry.get_task(run.request.task_id)
+    if rows is None or not scores:
+        raise JobError(Text("looks.not_scored", run=run.short_id))
+    item_ids = _item_ids(run.dataset(), Look(run=run, part=part))
+    known = scores["operating_point"]
+    source: ThresholdSource = "user" if thresholds else known["source"]
+    point = OperatingPoint({**known["thresholds"], **thresholds}, source=source)
+    found = actions.score_parts(task, rows.of_items(item_ids), None, chosen=point)
+    return point, next(iter(found.parts.values()))

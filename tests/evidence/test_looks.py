@@ -206,3 +206,24 @@ def test_every_item_is_predicted_where_a_task_would_take_some(
         exec(call.python, {})
         assert len(json.loads((tmp_path / f"out{count}" / "prediction.json").read_text())) == count
         capsys.readouterr()
+
+
+def test_the_figures_of_a_run_as_typed_are_those_of_its_report(
+    finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines.evidence.calls import scores_call
+
+    scores = finished.scores()
+    assert scores
+    part = scores["parts"]["validation"]
+    call = scores_call(finished)
+    assert cli.main([*_words_of(call), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["metrics"] == part["metrics"]
+    assert found["items"] == len(part["item_ids"])
+    exec(call.python, {})
+    moved = scores_call(finished, "validation", {"threshold": 0.5})
+    assert cli.main([*_words_of(moved), "--json"]) == 0
+    assert '"threshold": 0.5' in capsys.readouterr().out
+    assert cli.main(["scores", finished.run_id, "--part", "test"]) == 2
+    assert "no scored part “test”; it has: validation" in capsys.readouterr().err
