@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from dashboard.figures import draw_figures
 from dashboard.figures import value_words as value_words  # said of figures everywhere
 from dashboard.palette import colour
 from dashboard.planes import show_planes
-from dashboard.words import language, number, say, tr
+from dashboard.words import language, number, say, say_plainly, tr
 from pipelines import views
 from pipelines.text import Text
 
+_FORMULA = re.compile(r"[=+\-@](?![\d.,\s]*$)")  # not a number with its sign
 _MOST_STYLED = 2000  # rows of a table whose fractions are written one by one
 _TONES: dict[str, Callable[..., Any]] = {
     "info": st.info,
@@ -171,13 +173,13 @@ def _(view: views.GalleryView, key: str, on_event: OnEvent | None = None) -> Non
     _draw_title(view)
     with st.container(horizontal=True, gap="small"):
         for pixels, caption in zip(view.pictures, view.captions, strict=True):
-            st.image(pixels, caption=say(caption), width=160, alt=say(caption))
+            st.image(pixels, caption=say_plainly(caption), width=160, alt=say(caption))
     _draw_source(view)
 
 
 @draw.register
 def _(view: views.TextView, key: str, on_event: OnEvent | None = None) -> None:
-    words = "\n\n".join(say(text) for text in (view.title, *view.details))
+    words = "\n\n".join(say_plainly(text) for text in (view.title, *view.details))
     _TONES.get(view.tone, st.markdown)(words)
 
 
@@ -295,7 +297,7 @@ def _(layer: views.GridLayer) -> Any:
 
 
 def _draw_title(view: views.View) -> None:
-    st.markdown(f"**{say(view.title)}**")
+    st.markdown(f"**{say_plainly(view.title)}**")
 
 
 def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | None = None) -> None:
@@ -304,7 +306,7 @@ def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | N
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if view.source is not None:
-            st.caption(say(view.source))
+            st.caption(say_plainly(view.source))
         if key:
             draw_downloads(view, key, table)
 
@@ -374,9 +376,14 @@ def _table_csv(view: views.TableView) -> bytes:
     return _csv([say(column) for column in view.columns], rows)
 
 
+def _harmless(row: Sequence[Any]) -> list[Any]:
+    """Keep a spreadsheet from running a name as a formula: `=HYPERLINK(...)` gets an apostrophe."""
+    return [f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v for v in row]
+
+
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer).writerows([header, *rows])
+    csv.writer(buffer).writerows([_harmless(row) for row in (header, *rows)])
     return buffer.getvalue().encode("utf-8-sig")  # a spreadsheet then reads the accents
 
 
