@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -10,7 +11,7 @@ from dashboard.compare.choice import Chosen, add_ensemble, choose_also, load, ru
 from dashboard.errors import frame
 from dashboard.renderers import draw, value_words
 from dashboard.words import number, say, tr
-from pipelines.compare.comparison import Comparison
+from pipelines.compare.comparison import Comparison, Pair
 from pipelines.compare.ensembles import choose_greedily
 from pipelines.compare.entries import JOIN
 from pipelines.text import Text
@@ -84,7 +85,7 @@ def _draw_gain(comparison: Comparison, place: int) -> None:
     for pair in comparison.pairs_of(comparison.task.main_metric.name):
         other = pair.second if pair.first == place else pair.first
         if place in (pair.first, pair.second) and ids[other] in members:
-            st.markdown(f"- {say(pair.sentence)}")
+            st.markdown(f"- {_gain_words(comparison, pair, place)} {say(pair.sentence)}")
     cost = entry.cost
     facts = []
     if cost.training_s is not None:
@@ -93,3 +94,15 @@ def _draw_gain(comparison: Comparison, place: int) -> None:
         facts.append(tr("compare_page.costs_weights", count=cost.num_parameters))
     facts.append(tr("compare_page.costs_answers", n=len(entry.runs)))
     st.caption(" · ".join(facts))
+
+
+def _gain_words(comparison: Comparison, pair: Pair, place: int) -> str:
+    """Say by how much the ensemble is ahead of one of its runs, with the sign of that."""
+    is_ahead = (pair.first == place) == pair.metric.higher_is_better
+    sign = 1 if is_ahead else -1
+    other = pair.second if pair.first == place else pair.first
+    low, high = sorted(sign * bound for bound in pair.difference.interval or (math.nan, math.nan))
+    return tr(
+        "compare_page.gain", model=comparison.standings[other].entry.name,
+        value=sign * pair.difference.value, low=low, high=high,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,11 @@ def test_an_ensemble_is_made_and_joins_the_comparison(settings) -> None:
     assert not app.exception
     assert app.multiselect[0].value[-1] == f"{first.run_id}+{second.run_id}"
     assert "Ensemble of 2 runs" in words_of(app)
+    assert "Gain over Weak" in words_of(app)
+    found = re.search(
+        r"Gain over Weak \(\w+\): ([\d.-]+)\*\* \(95% interval ([\d.-]+) to", words_of(app)
+    )
+    assert float(found.group(1)) > float(found.group(2)) > 0  # it is far ahead of the weak one
 
 
 def test_the_validation_items_choose_an_ensemble(settings) -> None:
