@@ -5,6 +5,7 @@ One visit, told in order. Pictures of what is seen are kept under screenshots/.
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -66,11 +67,11 @@ def train(page, epochs: int, home: Path, number: int) -> None:
     if not field.is_visible():
         keyed(page, f"{TASK}.group.training").locator("summary").click()
     field.wait_for(timeout=WAIT_MS)
-    field.fill(str(epochs))
-    field.press("Enter")
-    settle(page)
+    set_number(page, field, epochs)
     keyed(page, f"{TASK}.train").get_by_role("button").click()
     wait_until(page, lambda: len(scored_runs(home)) == number, "the run is scored")
+    request = json.loads((home / "runs" / scored_runs(home)[-1] / "request.json").read_bytes())
+    assert request["config"]["epochs"] == epochs
     badge = page.locator("[class*='st-key-run-2']").first.locator(".stMarkdownBadge")
     expect(badge).to_contain_text("finished", timeout=WAIT_MS)
     settle(page)
@@ -148,6 +149,20 @@ def open_the_report(page, context, run_id: str, home: Path, screenshot) -> None:
 
 
 # --- parts of the page ----------------------------------------------------------------------------
+
+
+def set_number(page, field, value: int) -> None:
+    """Set a slider that starts at 1, or a field of numbers."""
+    if field.get_attribute("type") == "range":
+        field.focus()
+        page.keyboard.press("Home")
+        for _ in range(value - 1):
+            page.keyboard.press("ArrowRight")
+        expect(field).to_have_value(str(value))
+    else:
+        field.fill(str(value))
+        field.press("Enter")
+    settle(page)
 
 
 def look_at(page, name: str) -> None:
