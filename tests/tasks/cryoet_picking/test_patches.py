@@ -9,7 +9,9 @@ from pipelines.tasks.cryoet_picking.particles import CHALLENGE
 from pipelines.tasks.cryoet_picking.patches import TrainingTomogram, cut_patch
 from pipelines.tasks.cryoet_picking.targets import draw_heat, draw_spheres
 
-PLAIN = dataclasses.replace(Config(), patch_vox=32, noise_std=0.0, contrast=0.0, particle_share=1.0)
+PLAIN = dataclasses.replace(
+    Config(), patch_vox=32, noise_std=0.0, contrast=0.0, mixing=0.0, particle_share=1.0
+)
 
 
 def blob_tomogram(seed=0):
