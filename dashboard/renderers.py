@@ -161,11 +161,16 @@ def _(view: views.TableView, key: str, on_event: OnEvent | None = None) -> None:
 
 
 def _as_read(table: Any) -> Any:  # a data frame of pandas, or its styled form
-    """Write fractions as the visitor reads them; the values stay numbers, so columns sort."""
+    """Write fractions as the visitor reads them; the values stay numbers, so columns sort.
+
+    A column with a gap becomes words: the table would call the gap "None", in no language of ours.
+    """
     fractions = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
     if not len(fractions) or len(table) > _MOST_STYLED or not table.columns.is_unique:
         return table
-    return table.style.format(number, subset=fractions, na_rep="–")
+    gaps = [name for name in fractions if table[name].isna().any()]
+    words = {name: ["–" if v != v else number(float(v)) for v in table[name]] for name in gaps}
+    return table.assign(**words).style.format(number, subset=fractions.difference(gaps))
 
 
 @draw.register

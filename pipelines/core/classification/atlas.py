@@ -129,8 +129,7 @@ class Atlas:
         return TableView(
             Text("classes_panel.map.scores"),
             tuple(Text(f"classes_panel.map.{c}") for c in _COLUMNS),
-            (tuple(scores[c] if math.isfinite(scores[c]) else "–" for c in _COLUMNS),),
-            "clusters.csv",
+            (tuple(scores[c] for c in _COLUMNS),), "clusters.csv",
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 TEXTS: Final = "classes_panel"
 _TILE_PX: Final = 144
 _ON_WALL: Final = 10
+_LINE: Final = 600
+"""Lines side by side that make up a picture on a screen, roughly."""
 _MOST_PAIRS: Final = 6
 _CHECKED_SHARE: Final = 0.2
 """Held out to look for leaks where a training holds out by itself."""
@@ -124,7 +127,7 @@ def picture_viewer(task: ImageClassification, context: PanelContext, controls: N
     layers: list[Any] = [PixelLayer(pixels)]
     box = _box(task, pixels)
     if box is not None:
-        layers.append(GridLayer((box,), Text("classes_panel.picture.box")))
+        layers.append(GridLayer(_thick(box, pixels), Text("classes_panel.picture.box")))
     name = _class_name(_classes(task, context), _truth(sample))
     title = Text("classes_panel.picture.title", item=sample.item_id, name=name)
     return [ImageView(title, (Pane(name, tuple(layers)),), unit="px")]
@@ -143,6 +146,13 @@ def _box(task: ImageClassification, pixels: Pixels) -> Array | None:
     return _rectangle(rows[0] - 0.5, columns[0] - 0.5, rows[-1] + 0.5, columns[-1] + 0.5)
 
 
+def _thick(box: Array, pixels: Pixels) -> tuple[Array, ...]:
+    """Return outlines around a box, close enough to look like one line that is seen on tissue."""
+    step = max(pixels.shape[:2]) / _LINE
+    outwards = np.sign(box - box[:4].mean(axis=0))
+    return tuple(box + k * step * outwards for k in range(4))
+
+
 def _rectangle(top: float, left: float, bottom: float, right: float) -> Array:
     corners = [(top, left), (top, right), (bottom, right), (bottom, left), (top, left)]
     return np.array(corners, np.float64)
@@ -157,9 +167,9 @@ def class_balance(task: ImageClassification, context: PanelContext, controls: No
     rows: list[tuple[Any, ...]] = []
     for i, name in enumerate(classes):
         groups = {t.group for t in index.labels.tags if t.label == i and t.group}
-        rows.append((name, counts[i], counts[i] / total, len(groups) or "–"))
+        rows.append((name, counts[i], counts[i] / total, len(groups) or math.nan))
     if counts[UNKNOWN]:
-        rows.append((Text("classes.unlabelled"), counts[UNKNOWN], "–", "–"))
+        rows.append((Text("classes.unlabelled"), counts[UNKNOWN], math.nan, math.nan))
     columns = ("class", "pictures", "share", "groups")
     table = TableView(
         Text("classes_panel.balance.title", n=total),
