@@ -184,6 +184,15 @@ PRODUCT = {
         "pipelines.text",
         "pipelines.views",
     ),
+    # it may start from the weights that come with the product
+    "pipelines.tasks.cryoet_picking.train": (
+        "pipelines.config",
+        "pipelines.contract",
+        "pipelines.core",
+        "pipelines.errors",
+        "pipelines.settings",
+        "pipelines.text",
+    ),
     "dashboard": (
         "pipelines.actions",
         "pipelines.compare",

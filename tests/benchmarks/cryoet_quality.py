@@ -48,6 +48,7 @@ PEER = Config(
     rotation_degrees=0.0,
     noise_std=0.0,
     contrast=0.0,
+    mixing=0.0,
     symmetries="none",
     picking="components",
     min_component_share=0.1,

@@ -19,10 +19,11 @@ class Config:
     max_steps: int = option(0, low=0, high=1_000_000, group="training", expert=True)
     device: str = option("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
     precision: str = option("auto", choices=("auto", "full"), group="training", expert=True)
-    learning_rate: float = option(3e-3, low=1e-6, high=0.1, group="training", expert=True)
+    learning_rate: float = option(1e-3, low=1e-6, high=0.1, group="training", expert=True)
     weight_decay: float = option(0.01, low=0.0, high=1.0, group="training", expert=True)
     ema_decay: float = option(0.995, low=0.0, high=0.9999, group="training", expert=True)
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
+    pretrained: bool = option(True, group="training", only_if=("architecture", ("light",)))
     initial_checkpoint: str = option("", group="training", expert=True)
     networks: int = option(3, low=1, high=8, group="data")
     validation_share: float = option(0.25, low=0.0, high=0.5, group="data", step=0.05)
@@ -33,7 +34,7 @@ class Config:
         choices=("light", "monai_unet", "segresnet", "dynunet", "templates", "blobs"),
         group="model",
     )
-    width: int = option(32, low=8, high=96, group="model", step=8)
+    width: int = option(16, low=8, high=96, group="model", step=8)
 
     target: str = option("spheres", choices=("spheres", "gaussian"), group="target")
     radius_share: float = option(0.5, low=0.2, high=1.0, group="target", step=0.05)
@@ -58,7 +59,7 @@ class Config:
     flips: bool = option(True, group="augmentation")
     noise_std: float = option(0.3, low=0.0, high=2.0, group="augmentation", step=0.05)
     contrast: float = option(0.2, low=0.0, high=0.9, group="augmentation", step=0.05)
-    mixing: float = option(0.0, low=0.0, high=1.0, group="augmentation", step=0.05)
+    mixing: float = option(0.5, low=0.0, high=1.0, group="augmentation", step=0.05)
 
     symmetries: str = option("flips", choices=("none", "flips", "all"), group="prediction")
     overlap: float = option(0.25, low=0.0, high=0.75, group="prediction", step=0.05)
@@ -83,7 +84,6 @@ class Config:
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {
         "time_limit_s": 110.0,
-        "width": 16,
         "patch_vox": 48,
         "networks": 1,
     },

@@ -29,6 +29,7 @@ from pipelines.core.device import DeviceWish, Precision, choose_device
 from pipelines.core.files import write_bytes
 from pipelines.core.training import Batch, Outcome, Plan, Work, fit
 from pipelines.errors import CheckpointMismatchError, DataFormatError
+from pipelines.settings import load_settings
 from pipelines.tasks.cryoet_picking import metrics
 from pipelines.tasks.cryoet_picking.baseline import (
     BASELINES,
@@ -44,6 +45,7 @@ from pipelines.tasks.cryoet_picking.model import build_network, join_states, spl
 from pipelines.tasks.cryoet_picking.particles import (
     CHALLENGE,
     Particle,
+    from_json,
     names,
 )
 from pipelines.tasks.cryoet_picking.particles import (
@@ -90,6 +92,8 @@ def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
     parts = [_part(tomograms, labelled, folds, k) for k in range(count) if k in folds]
     if not parts:
         parts = [(tomograms, list(data.validation))]
+    elif len(parts) > 1:
+        parts.append((tomograms, []))
     outcomes = work.train_all(parts, loaded_s=time.monotonic() - started)
     pairs = zip(labelled, folds, strict=True)
     return work.save(outcomes, {s.item_id: k for s, k in pairs if 0 <= k < len(outcomes)})
@@ -116,7 +120,12 @@ def _part(
 
 @dataclass(frozen=True)
 class _Training:
-    """Train one network, or one a fold, each in its share of the time."""
+    """Train one network; or one a fold and then one on everything, each in its share of the time.
+
+    The folds say how many steps are good for tomograms that a network does not see, and where the
+    thresholds belong; the last network learns from all tomograms for as many steps, grown with the
+    data. All of them answer together.
+    """
 
     particles: tuple[Particle, ...]
     config: Config
@@ -126,7 +135,13 @@ class _Training:
     def train_all(
         self, parts: Sequence[tuple[Sequence[TrainingTomogram], Sequence[Sample]]], loaded_s: float
     ) -> list[Outcome]:
-        """Train a network on each part; a wish to stop ends the list early."""
+        """Train a network on each part; a wish to stop ends the list early.
+
+        Args:
+            parts: What each network learns from and is validated on. Without the latter it learns
+                as long as those before it were good for.
+            loaded_s: Time that is spent already.
+        """
         limit = max(self.config.time_limit_s - loaded_s, 1.0) / len(parts)
         outcomes: list[Outcome] = []
         if len(parts) > 1:
@@ -136,24 +151,36 @@ class _Training:
             run = self.run
             if len(parts) > 1:
                 run = _Share(run, number, len(parts), done, number * limit, limit)
-            outcomes.append(self._train_one(tomograms, validation, number, limit, run))
+            plan = self._plan_of(number, limit, len(validation))
+            outcomes.append(self._train_one(tomograms, validation, number, plan, run))
             if outcomes[-1].ending != "finished":
                 break
         return outcomes
+
+    def _plan_of(self, number: int, limit_s: float, num_validation: int) -> Plan:
+        plan = _plan(self.config, limit_s)
+        best = [_Best(self._best_file(k)).step for k in range(number)]
+        if num_validation or not all(best) or number < 2:
+            return plan
+        steps = round(sum(best) / number * number / (number - 1))
+        return dataclasses.replace(plan, max_steps=min(steps, plan.max_steps or steps))
+
+    def _best_file(self, number: int) -> Path:
+        return self.run.folder / f"{number}_{BEST_FILE}"
 
     def _train_one(
         self,
         tomograms: Sequence[TrainingTomogram],
         validation: Sequence[Sample],
         number: int,
-        limit_s: float,
+        plan: Plan,
         run: RunReporter,
     ) -> Outcome:
         config = dataclasses.replace(self.config, seed=self.config.seed + 1000 * number)
         torch.manual_seed(config.seed)  # weights only; patches draw from their own generators
         model = build_network(architecture_of(config, self.particles))
-        _start_from(model, config)
-        best = _Best(self.run.folder / f"{number}_{BEST_FILE}")
+        _start_from(model, config, self.particles, self.run)
+        best = _Best(self._best_file(number))
         check = _Validation.prepare(validation, self.particles, config, run, best)
         weights = kind_weights(self.particles, config).to(self.device)
 
@@ -168,7 +195,6 @@ class _Training:
             num_threads=_CPU_THREADS_FOR_PATCHES,
         )
         state_file = self.run.folder / (f"{number}_{STATE_FILE}" if number else STATE_FILE)
-        plan = _plan(config, limit_s)
         outcome = fit(work, plan, device=self.device, run=run, state_file=state_file)
         if check:
             check.best.restore(outcome.model)
@@ -301,18 +327,33 @@ def _load(sample: Sample) -> TrainingTomogram:
     )
 
 
-def _start_from(model: nn.Module, config: Config) -> None:
-    """Take over weights of another training (pre-training on simulated tomograms)."""
-    if not config.initial_checkpoint:
+def _start_from(
+    model: nn.Module, config: Config, particles: Sequence[Particle], run: RunReporter
+) -> None:
+    """Take over weights of another training, or the built-in ones where they fit."""
+    if config.initial_checkpoint:
+        folder = Path(config.initial_checkpoint)
+        card = load_card(folder, task_id="cryoet_picking")
+    elif config.pretrained and config.architecture == "light":
+        folder = load_settings().checkpoints / "cryoet_picking" / "demo"
+        if not folder.is_dir() or not _fits(card := load_card(folder), config, particles):
+            run.note(Text("cryoet.from_scratch"))
+            return
+    else:
         return
-    folder = Path(config.initial_checkpoint)
-    card = load_card(folder, task_id="cryoet_picking")
     try:
         model.load_state_dict(split_states(load_weights(folder), card.architecture)[0])
     except RuntimeError as error:
         raise CheckpointMismatchError(
             Text("cryoet.other_network", path=str(folder), name=config.architecture)
         ) from error
+
+
+def _fits(card: CheckpointCard, config: Config, particles: Sequence[Particle]) -> bool:
+    """Tell whether a checkpoint has the network wanted, for the same kinds in the same order."""
+    same_kinds = names(from_json(str(card.extra.get("particles", "")))) == names(particles)
+    wanted = architecture_of(config, particles)
+    return same_kinds and all(card.architecture.get(k) == v for k, v in wanted.items())
 
 
 @dataclass(frozen=True)
@@ -354,16 +395,19 @@ class _Best:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._score = -1.0
+        self.step = 0
         if path.is_file():
             with safe_open(path, "pt") as file:
-                self._score = float(file.metadata()["score"])
+                kept = file.metadata()
+            self._score, self.step = float(kept["score"]), int(kept["step"])
 
-    def offer(self, model: nn.Module, score: float) -> None:
-        """Keep the weights if none before were better."""
+    def offer(self, model: nn.Module, score: float, step: int) -> None:
+        """Keep the weights of a step if none before were better."""
         if score >= self._score:
-            self._score = score
+            self._score, self.step = score, step
             state = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
-            write_bytes(self._path, to_bytes(state, metadata={"score": repr(score)}))
+            about = {"score": repr(score), "step": str(step)}
+            write_bytes(self._path, to_bytes(state, metadata=about))
 
     def restore(self, model: nn.Module) -> None:
         """Load the best weights, if any were offered."""
@@ -422,7 +466,7 @@ class _Validation:
         picks = pick(scores, self.particles, geometry, self.config, experiment=self.sample.item_id)
         truth = cast("Truth", self.sample.truth)
         rows = metrics.measure(picks, truth.picks, self.particles, group=self.sample.group)
-        self.best.offer(model, metrics.expected_score(rows))
+        self.best.offer(model, metrics.expected_score(rows), step)
         best = metrics.best_thresholds(rows)
         point = metrics.point(best, source="scored")
         figures = metrics.reduce_rows(rows, point)

@@ -1,7 +1,9 @@
 """Train, predict, write, open and score, on tiny simulated tomograms."""
 
 import dataclasses
+import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ torch = pytest.importorskip("torch")
 
 QUICK = dataclasses.replace(
     Config(), max_steps=2, time_limit_s=60.0, width=8, patch_vox=32, batch_size=2, device="cpu",
-    symmetries="none", window_vox=64,
+    symmetries="none", window_vox=64, pretrained=False,
 )  # fmt: skip
 
 
@@ -31,6 +33,7 @@ class Reporter:
         self.folder = folder
         self.points = []
         self.pictures = []
+        self.notes = []
 
     def progress(self, done, total, stage, seconds_left):
         pass
@@ -42,7 +45,7 @@ class Reporter:
         self.pictures.append(pixels)
 
     def note(self, text):
-        pass
+        self.notes.append(text)
 
     def stop_wish(self):
         return None
@@ -274,6 +277,42 @@ def test_a_training_goes_on_from_the_weights_of_another(trained, tree, tmp_path)
     assert any(not np.allclose(anew[n], before[n], atol=1e-2) for n in learned)
 
 
+def test_built_in_weights_are_the_start_where_they_fit(trained, tree, tmp_path, monkeypatch):
+    """The product's own network of the same shape and kinds; else from scratch, and it is said."""
+    from pipelines.core.checkpoints import load_weights
+    from pipelines.settings import Settings
+
+    shipped = tmp_path / "checkpoints" / "cryoet_picking" / "demo"
+    shutil.copytree(trained[0], shipped)
+    monkeypatch.setattr(Settings, "checkpoints", property(lambda _: tmp_path / "checkpoints"))
+    samples = TASK.open_dataset(record_of(tree))
+    parts = TrainingData(samples[:1], samples[1:])
+    careful = dataclasses.replace(
+        QUICK, pretrained=True, max_steps=1, learning_rate=1e-6, seed=9, ema_decay=0.0
+    )
+    before = load_weights(shipped)
+    for config, fits in ((careful, True), (dataclasses.replace(careful, width=16), False)):
+        run = Reporter(tmp_path / str(config.width))
+        run.folder.mkdir()
+        after = load_weights(TASK.train(parts, config, run))
+        assert bool(run.notes) is not fits
+        if fits:
+            learned = [n for n, t in before.items() if t.dim() == 5]
+            assert all(np.allclose(after[n], before[n], atol=1e-4) for n in learned)
+
+
+def test_the_last_network_learns_as_long_as_the_folds_were_good_for(tmp_path):
+    from pipelines.tasks.cryoet_picking.train import _Best, _Training
+
+    work = _Training((), QUICK, torch.device("cpu"), Reporter(tmp_path))
+    for number, step in enumerate((100, 200, 300)):
+        _Best(work._best_file(number)).offer(torch.nn.Conv3d(1, 1, 1), 0.5, step)
+    config = dataclasses.replace(QUICK, max_steps=0, time_limit_s=60.0)
+    free = dataclasses.replace(work, config=config)
+    assert free._plan_of(3, 20.0, num_validation=0).max_steps == 300, "a mean of 200, times 3 / 2"
+    assert free._plan_of(2, 20.0, num_validation=1).max_steps == 0
+
+
 def test_weights_of_another_network_are_no_start(trained, tree, tmp_path):
     samples = TASK.open_dataset(record_of(tree))
     wide = dataclasses.replace(QUICK, width=16, initial_checkpoint=str(trained[0]))
@@ -337,18 +376,20 @@ def test_each_network_of_a_cross_fit_answers_what_it_did_not_see(tree, tmp_path)
     samples = TASK.open_dataset(record_of(tree))
     run = Reporter(tmp_path)
     folder = TASK.train(TrainingData(samples, ()), config, run)
-    first, second = load_networks(folder)
-    pairs = zip(first.parameters(), second.parameters(), strict=True)
-    assert any(not torch.equal(a, b) for a, b in pairs)
+    networks = load_networks(folder)
+    assert len(networks) == 3, "one without each tomogram, and one of both"
+    for one, other in itertools.pairwise(networks):
+        pairs = zip(one.parameters(), other.parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs)
     assert load_card(folder).extra["held_out"] == {"TS_1": 0, "TS_2": 1}
     assert TASK.cross_fitted_items(folder) == ("TS_1", "TS_2")
     volume = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
-        mean = (first.eval()(volume).softmax(1) + second.eval()(volume).softmax(1)) / 2
+        mean = torch.stack([n.eval()(volume).softmax(1) for n in networks]).mean(0)
         assert torch.allclose(load_mean(folder)(volume).softmax(1), mean, atol=1e-5)
     steps = [p["step"] for p in run.points]
     assert steps == sorted(steps)
-    assert steps[-1] == 4
+    assert steps[-1] == 6, "two of each network"
     crossed = list(TASK.predict_cross_fitted(folder, samples, config, run))
     averaged = list(TASK.predict(folder, samples, config, run))
     assert [p.item_id for p in crossed] == ["TS_1", "TS_2"]
@@ -384,7 +425,7 @@ def test_a_cross_fit_that_was_paused_trains_the_networks_that_are_missing(tree, 
     assert load_card(folder).architecture["networks"] == 1
     folder = TASK.train(data, config, Reporter(tmp_path))
     card = load_card(folder)
-    assert (card.architecture["networks"], card.steps) == (2, 4)
+    assert (card.architecture["networks"], card.steps) == (3, 6)
 
 
 def test_the_weights_that_did_best_on_the_unseen_tomogram_are_kept(tmp_path):
