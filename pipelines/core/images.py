@@ -44,6 +44,7 @@ from pipelines.core.images_pictures import (
 from pipelines.core.images_tiff import (
     TIFF_STARTS,
     PageDecoder,
+    plane_of,
     read_layout,
     read_plain,
     to_section,
@@ -310,7 +311,7 @@ class _TiffReader:
     def _read_from(self, stream: IO[bytes], decoder: PageDecoder, index: int) -> Array:
         if self._layout.offsets:
             return read_plain(stream, self._layout, index, self._file.label)
-        return decoder.decode(self._layout.pages[index])
+        return plane_of(decoder.decode(self._layout.pages[index]), self._layout, index)
 
 
 class _PictureReader:

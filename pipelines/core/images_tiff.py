@@ -48,6 +48,7 @@ class TiffLayout:
         stored_dtype: Type of a value as stored, with its byte order.
         is_inverted: Whether 0 stands for white.
         is_planar: Whether the channels of a page lie behind one another.
+        is_stacked: Whether the planes of the only page are the sections.
     """
 
     header: Header
@@ -56,6 +57,7 @@ class TiffLayout:
     stored_dtype: np.dtype[Any]
     is_inverted: bool
     is_planar: bool
+    is_stacked: bool = False
 
 
 def read_layout(file: IO[bytes], label: str, num_bytes: int, max_section_bytes: int) -> TiffLayout:
@@ -131,6 +133,15 @@ def read_plain(source: Path | IO[bytes], layout: TiffLayout, index: int, label: 
     return flat.reshape(_stored_shape(layout)).astype(header.dtype, copy=False)
 
 
+def plane_of(pixels: Array, layout: TiffLayout, index: int) -> Array:
+    """Return the pixels of section `index` of a decoded page, which may hold all sections."""
+    if not layout.is_stacked:
+        return pixels
+    shape = (layout.header.num_sections, *_stored_shape(layout))
+    section: Array = pixels.reshape(shape)[index]
+    return section
+
+
 def to_section(pixels: Array, layout: TiffLayout) -> Array:
     """Bring decoded pixels into `(H, W)` or `(H, W, C)`, 0 = black."""
     section = pixels.reshape(_stored_shape(layout))
@@ -195,10 +206,13 @@ def _layout(tiff: Any, label: str, num_bytes: int, max_section_bytes: int) -> Ti
     for page in pages:
         _check_page(page, first, label)
         _check_page_bytes(page, label, num_bytes, max_section_bytes)
-    repeats = _repeats_behind_one_page(tiff, pages)
-    channels, is_planar = _channels(first, label)
+    is_stacked = _has_planes_as_sections(tiff, pages)
+    if is_stacked:
+        numbers *= int(first.samplesperpixel)
+    repeats = 1 if is_stacked else _repeats_behind_one_page(tiff, pages)
+    channels, is_planar = (1, False) if is_stacked else _channels(first, label)
     header = Header(
-        num_sections=len(pages) * repeats,
+        num_sections=len(numbers) * repeats,
         height=int(first.imagelength),
         width=int(first.imagewidth),
         num_channels=channels,
@@ -207,7 +221,7 @@ def _layout(tiff: Any, label: str, num_bytes: int, max_section_bytes: int) -> Ti
         compression=str(first.compression.name).lower(),
         num_bytes=num_bytes,
     )
-    offsets = _plain_offsets(pages, header, repeats)
+    offsets = _plain_offsets(pages, header, len(numbers) if is_stacked else repeats)
     if offsets and offsets[-1] + header.section_bytes > num_bytes:
         raise _too_short(label, header, num_bytes)
     return TiffLayout(
@@ -217,6 +231,7 @@ def _layout(tiff: Any, label: str, num_bytes: int, max_section_bytes: int) -> Ti
         stored_dtype=np.dtype(first.dtype).newbyteorder(tiff.byteorder),
         is_inverted=first.photometric == 0 and np.dtype(first.dtype).kind in "bu",
         is_planar=is_planar,
+        is_stacked=is_stacked,
     )
 
 
@@ -293,6 +308,20 @@ def _channels(page: Any, label: str) -> tuple[int, bool]:
     if channels in (3, 4):
         return channels, page.planarconfig == 2
     raise DataFormatError(Text("images.channels", file=label, n=channels))
+
+
+def _has_planes_as_sections(tiff: Any, pages: list[Any]) -> bool:
+    """Tell a stack of three or four sections from colours.
+
+    `tifffile.imwrite` writes an array `(3, H, W)` or `(4, H, W)` as the colour planes of one page
+    unless it is told otherwise; the shape that it notes beside them tells where they come from.
+    """
+    page = pages[0]
+    if len(pages) != 1 or not tiff.is_shaped or page.planarconfig != 2:
+        return False
+    noted = tiff.shaped_metadata[0].get("shape", ()) if tiff.shaped_metadata else ()
+    planes = (int(page.samplesperpixel), int(page.imagelength), int(page.imagewidth))
+    return planes[0] in (3, 4) and tuple(noted) == planes
 
 
 def _repeats_behind_one_page(tiff: Any, pages: list[Any]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tifffile import imwrite
+from tifffile import TiffFile, imwrite
 
 from pipelines.core.images import (
     ImageFile,
@@ -100,6 +100,22 @@ def test_several_files_are_one_stack_in_natural_order(tmp_path):
     assert [file.name for file in listing.files][1:3] == ["slice1.tif", "slice2.tif"]
     stack = open_stack(listing.files)
     np.testing.assert_array_equal(np.stack(list(stack)), pixels)
+
+
+@pytest.mark.filterwarnings("ignore:.*separate component planes:DeprecationWarning")
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("count", [3, 4])
+def test_few_sections_that_their_writer_took_for_colours(tmp_path, count, compression):
+    """An array (4, H, W) given to `tifffile.imwrite` alone becomes one page of colour planes."""
+    sections = np.random.default_rng(count).integers(0, 255, (count, 20, 30), np.uint8)
+    imwrite(tmp_path / "few.tif", sections, compression=compression)
+    with TiffFile(tmp_path / "few.tif") as tiff:
+        assert len(tiff.pages) == 1
+
+    stack = open_stack(tmp_path / "few.tif")
+
+    assert len(stack) == count
+    assert np.array_equal(np.stack([stack[i] for i in range(count)]), sections)
 
 
 @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
