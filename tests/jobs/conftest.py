@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ def new_run(task: fake_task.FakeTask, settings: Settings, tmp_path: Path) -> Cal
 
 
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Let `launch` start workers that know the fake task; none of them outlives the test."""
 
     def command(folder: Path, queue: Path) -> list[str]:
@@ -53,12 +52,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return [sys.executable, "-m", "tests.jobs.fake_worker", *words]
 
     monkeypatch.setattr(local, "worker_command", command)
-    before = {p.pid for p in psutil.process_iter()}
     yield
-    mine = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before]
-    for process in mine:
+    for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "tests.jobs.fake_worker" in words and os.getpid() != process.pid:
+        # those of tests that run beside this one have folders of their own
+        is_mine = any(word.startswith(str(tmp_path)) for word in words)
+        if "tests.jobs.fake_worker" in words and is_mine:
             process.kill()
 
 
