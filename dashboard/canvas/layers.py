@@ -29,7 +29,6 @@ Side = Literal["above", "below"]
 
 ORANGE: Final = "#E69F00"
 SKY: Final = "#56B4E9"
-GREEN: Final = "#009E73"
 
 
 @dataclass(frozen=True)

@@ -127,3 +127,15 @@ def screenshot() -> Callable[..., Path]:
         return path
 
     return take
+
+
+@pytest.fixture
+def open_app(serve: Callable, page, tmp_path: Path) -> Callable:
+    """Open the dashboard with an empty home of the test's own."""
+
+    def start(path: str = "") -> sync_api.Page:
+        env = {"MICROSCOPY_HOME": str(tmp_path), "MICROSCOPY_USER": "ada"}
+        page.goto(f"{serve(ROOT / 'streamlit_app.py', env=env | {'OMP_NUM_THREADS': '1'})}/{path}")
+        return page
+
+    return start

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,10 @@ from tests.browser.test_em_journey import (
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
-APP = Path(__file__).parents[2] / "streamlit_app.py"
 TASK = "histo_patches"
 EPOCHS = 3
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def open_app(serve: Callable, page, tmp_path: Path) -> Callable:
-    def start(path: str = "") -> sync_api.Page:
-        env = {"MICROSCOPY_HOME": str(tmp_path), "MICROSCOPY_USER": "ada"}
-        page.goto(f"{serve(APP, env=env | {'OMP_NUM_THREADS': '1'})}/{path}")
-        return page
-
-    return start
 
 
 # --- parts of the page ----------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from dashboard.custom.classification.desk import (
     PAGE,
     Desk,
     choose_picture,
+    draw_more,
     draw_why,
     evaluation_of,
     make_tiles,
-    show_more,
 )
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
@@ -228,11 +228,7 @@ def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
     )  # fmt: skip
     if here:
         st.caption(tr("classes_page.gallery_help", name=names["truth"]))
-    if len(members) > count:
-        st.button(
-            tr("classes_page.more", n=len(members) - count), key=f"{key}.more",
-            on_click=show_more, args=(key, count),
-        )  # fmt: skip
+    draw_more(key, count, len(members))
     if picture is not None:
         draw_why(desk, picture, key)
 

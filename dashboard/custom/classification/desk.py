@@ -94,9 +94,12 @@ def choose_picture(key: str, item_id: str) -> None:
     st.session_state[f"{key}.picture"] = None if is_same else item_id
 
 
-def show_more(key: str, count: int) -> None:
-    """Show two more pages of tiles than the `count` that are there."""
-    st.session_state[f"{key}.shown"] = count + 2 * PAGE
+def draw_more(key: str, count: int, total: int) -> None:
+    """Offer two more pages of tiles than the `count` that are there, while some are left."""
+    if total > count:
+        more = {f"{key}.shown": count + 2 * PAGE}
+        words = tr("classes_page.more", n=total - count)
+        st.button(words, key=f"{key}.more", on_click=st.session_state.update, args=(more,))
 
 
 def make_tiles(

@@ -12,9 +12,9 @@ from dashboard.custom.classification.desk import (
     PAGE,
     Desk,
     choose_picture,
+    draw_more,
     draw_why,
     make_tiles,
-    show_more,
 )
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, say_plainly, tr
@@ -87,11 +87,7 @@ def _draw_wall(desk: Desk) -> None:
         key=f"{key}.gallery", label=tr("classes_page.results", n=len(names), run=""),
         chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
     )  # fmt: skip
-    if len(rows) > count:
-        st.button(
-            tr("classes_page.more", n=len(rows) - count), key=f"{key}.more",
-            on_click=show_more, args=(key, count),
-        )  # fmt: skip
+    draw_more(key, count, len(rows))
     if picture is not None:
         draw_why(desk, picture, key)
 
