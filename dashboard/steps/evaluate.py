@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -52,7 +53,6 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
         _draw_scored(task, choices, choices.run, rows)
         return
     draw_scored(task, choices, choices.run, rows)
-    draw_same_code(scores_call(choices.run), "evaluate", "same_code.evaluate")
 
 
 def draw_unscored(task: Task, choices: Choices) -> None:
@@ -92,6 +92,12 @@ def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -
         if len(recommended) < 2:  # where each class has its own, the task's panels draw curves
             words = _source_words(task, run, shown, point.threshold)
             draw(_curves(task, run.run_id, shown, point.threshold, words), f"{task.id}.curves")
+    draw_scores_call(run, scores, part, point)
+
+
+def draw_scores_call(run: Run, scores: Mapping[str, Any], part: str, point: OperatingPoint) -> None:
+    """Draw how the figures are had without the page: those of this part, at these thresholds."""
+    recommended = scores["operating_point"]["thresholds"]
     moved = {n: v for n, v in point.thresholds.items() if v != recommended.get(n)}
     named = part if len(scores["parts"]) > 1 else ""
     draw_same_code(scores_call(run, named, moved), "evaluate", "same_code.evaluate")

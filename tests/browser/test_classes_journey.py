@@ -115,6 +115,8 @@ def move_the_threshold(page, screenshot) -> None:
     wait_until(page, lambda: figures(page) != before, "the figures follow")
     wait_until(page, lambda: point(page) == (1.0, 1.0), "the point stands at the corner")
     expect(page).to_have_url(re.compile(r"threshold=0(&|$)"), timeout=WAIT_MS)
+    command = keyed(page, "evaluate.same_code").locator("code").first
+    expect(command).to_contain_text("--threshold threshold=0", timeout=WAIT_MS)
     page.locator("[class*='-youden'] button").first.click()
     wait_until(page, lambda: cells(page) != [[0, 24], [0, 24]], "Youden's threshold")
     (right, false), (missed, found) = cells(page)

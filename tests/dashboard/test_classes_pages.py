@@ -101,6 +101,17 @@ def test_the_matrix_holds_every_scored_picture_and_a_cell_opens(scored: Run, lan
     assert page.query_params["cell"] in ("2-2", ["2-2"])
 
 
+def test_the_same_on_the_command_line_is_of_the_part_that_is_shown(scored: Run) -> None:
+    """It used to be of the first part, and at the threshold of the model, whatever was shown."""
+    parts = (scored.scores() or {})["parts"]
+    page = open_step("evaluate")
+    for part in parts:
+        page.segmented_control(key="evaluate.part").set_value(part).run()
+        assert not page.exception
+        commands = [c.value for c in page.code if "scores" in c.value]
+        assert any(f"--part {part}" in c for c in commands)
+
+
 def test_marked_labels_are_left_out_on_wish(scored: Run) -> None:
     settings = load_settings()
     task = get_task(TASK)

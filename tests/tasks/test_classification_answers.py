@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines import config as configs
-from pipelines import datasets
+from pipelines import actions, datasets
 from pipelines.contract import TrainingData
 from pipelines.core.checkpoints import load_card, update_card
 from pipelines.core.classification import work
@@ -128,3 +128,17 @@ def test_a_dropped_file_that_is_no_picture_is_one_sentence_and_the_others_are_an
     assert isinstance(bad, Text)
     assert_clear(bad, name)
     assert found[0].item_id == "good.png"
+
+
+def test_a_table_is_scored_by_the_classes_that_it_names(tmp_path):
+    """It used to be scored at the threshold that is best on the labels it is scored against."""
+    mine, truth = tmp_path / "submission.csv", tmp_path / "labels.csv"
+    mine.write_text("id,label\na,0.1\nb,0.3\nc,0.4\nd,0.6\n")
+    truth.write_text("id,label\na,0\nb,1\nc,1\nd,1\n")
+    _, scores = actions.run_evaluation(get_task("histo_patches"), mine, truth)
+    (part,) = scores.parts.values()
+    assert scores.operating_point.thresholds == {"threshold": 0.5}
+    assert scores.operating_point.source == "default"
+    assert part.metrics["auc"] == 1.0
+    assert part.metrics["accuracy"] == 0.5
+    assert part.metrics["balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)

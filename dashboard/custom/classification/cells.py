@@ -22,7 +22,7 @@ from dashboard.custom.classification.desk import (
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw, draw_all
-from dashboard.steps.evaluate import pick_part
+from dashboard.steps.evaluate import draw_scores_call, pick_part
 from dashboard.steps.threshold import draw_threshold
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, tr
@@ -61,6 +61,9 @@ def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) ->
             draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
         _draw_curves(task.id, shown, threshold, bounds)
         _draw_cell(desk, shown, threshold, cell)
+    if len(shown) == len(whole):  # no command leaves marked labels out
+        (name,) = scores["operating_point"]["thresholds"]
+        draw_scores_call(run, scores, part, OperatingPoint({name: threshold}, source="user"))
 
 
 def _intervals(

@@ -282,6 +282,10 @@ class ImageClassification(Task):
             )  # fmt: skip
         return truths
 
+    def recorded_point(self, folder: Path) -> OperatingPoint:
+        """Return the even threshold: files of predictions name the most probable class."""
+        return OperatingPoint({"threshold": 0.5}, source="default")
+
     def _truths_of(self, source: Path) -> dict[str, int]:
         if source.suffix.lower() == ".csv":
             return self.truths_of_table(source)
