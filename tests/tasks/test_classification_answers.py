@@ -3,20 +3,21 @@
 import dataclasses
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import config as configs
 from pipelines import actions, datasets
+from pipelines import config as configs
 from pipelines.contract import TrainingData
 from pipelines.core.checkpoints import load_card, update_card
 from pipelines.core.classification import work
 from pipelines.core.classification.statistics import temper
-from pipelines.errors import CheckpointMismatchError
+from pipelines.errors import CheckpointError, CheckpointMismatchError
 from pipelines.registry import get_task
-from pipelines.settings import Settings
+from pipelines.settings import REPOSITORY, Settings
 from pipelines.text import Text
 from tests.tasks.test_classification import Run
 from tests.wording import assert_clear
@@ -87,8 +88,6 @@ def test_several_models_answer_with_the_mean_of_their_probabilities(trained):
 
 
 def test_models_of_other_classes_are_not_averaged(trained, tmp_path):
-    import shutil
-
     first, second = trained[2]
     other = shutil.copytree(second, tmp_path / "other")
     card = load_card(other)
@@ -96,6 +95,38 @@ def test_models_of_other_classes_are_not_averaged(trained, tmp_path):
     with pytest.raises(CheckpointMismatchError) as caught:
         _odds(trained, first, average_with=str(other))
     assert_clear(caught.value.text, "cat", "round")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("extra", "classes", None),
+        ("extra", "classes", 3),
+        ("config", "image_px", None),
+        ("config", "crop_px", "wide"),
+        ("architecture", "kind", None),
+    ],
+)
+def test_a_card_that_lacks_what_is_needed_is_named_with_it(trained, tmp_path, part, name, value):
+    """A card completed by hand used to end in a KeyError, which reads as a bug of ours."""
+    other = shutil.copytree(trained[2][0], tmp_path / "other")
+    known = {n: v for n, v in getattr(load_card(other), part).items() if n != name}
+    update_card(other, **{part: known if value is None else {**known, name: value}})
+    with pytest.raises(CheckpointError) as caught:
+        _odds(trained, other)
+    assert_clear(caught.value.text, "card.json", f"{part}.{name}")
+
+
+def test_a_network_without_its_colours_is_refused(trained, tmp_path):
+    task, _, _, samples, config = trained
+    folder = REPOSITORY / "checkpoints" / "own_images" / "demo"
+    other = shutil.copytree(folder, tmp_path / "other")
+    card = load_card(other)
+    extra = {n: v for n, v in card.extra.items() if n != "colour_mean"}
+    update_card(other, extra=extra)
+    with pytest.raises(CheckpointError) as caught:
+        list(task.predict(other, samples, config, Run(other)))
+    assert_clear(caught.value.text, "card.json", "extra.colour_mean")
 
 
 def _png(pixels):

@@ -46,7 +46,7 @@ def network_for_export(
     from pipelines.core.classification.prediction import Model
 
     card = load_card(checkpoint, task_id=task.id)
-    if card.architecture["kind"] == "statistics":
+    if card.architecture.get("kind") == "statistics":
         return None
     model = Model(checkpoint, task.id, "cpu")
     squares = np.stack([model.prepare(np.asarray(sample.image, np.uint8)) for sample in samples])

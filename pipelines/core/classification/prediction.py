@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.contract import Sample
-from pipelines.core.checkpoints import CheckpointCard, find_checkpoint, load_card, load_weights
+from pipelines.core.checkpoints import (
+    CARD,
+    CheckpointCard,
+    find_checkpoint,
+    load_card,
+    load_weights,
+)
 from pipelines.core.classification import baseline
 from pipelines.core.classification.augment import ColourScale
 from pipelines.core.classification.images import Pixels, fit_square, num_decoders
@@ -30,7 +36,7 @@ from pipelines.core.classification.networks import (
 from pipelines.core.classification.statistics import temper
 from pipelines.core.device import autocast, choose_device
 from pipelines.core.seeding import torch_seeded
-from pipelines.errors import CheckpointMismatchError
+from pipelines.errors import CheckpointError, CheckpointMismatchError
 from pipelines.text import Text
 
 Array = NDArray[Any]
@@ -41,6 +47,9 @@ NEAREST: Final = 6
 TRAIN_FEATURES: Final = "train_features.npz"
 MOST_REMEMBERED: Final = 5000
 """Training pictures whose features stand beside a checkpoint, to find the most similar ones."""
+
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -64,32 +73,57 @@ class Model:
     def __init__(self, folder: Path, task_id: str, device: str) -> None:
         self.folder = find_checkpoint(folder)
         self.card: CheckpointCard = load_card(folder, task_id=task_id)
-        self.classes = tuple(self.card.extra["classes"])
-        self.image_px = int(self.card.config["image_px"])
-        self.crop_px = int(self.card.config["crop_px"])
+        self.classes = self._said("extra", "classes", _words)
+        self.image_px = self._said("config", "image_px", int)
+        self.crop_px = self._said("config", "crop_px", int)
         self.temperature = float(self.card.extra.get("temperature", 1.0))
+        self._kind = self._said("architecture", "kind", str)
         weights = load_weights(folder, task_id=task_id)
         self._statistics: baseline.LinearModel | None = None
-        if self.card.architecture["kind"] == "statistics":
-            self._statistics = baseline.from_weights(weights)
+        if self._kind == "statistics":
+            self._statistics = self._fitting(baseline.from_weights, weights)
         else:
             self._load_network(weights, device)
 
-    def _load_network(self, weights: dict[str, Tensor], device: str) -> None:
-        names = NetworkPlan.__dataclass_fields__
-        stored = {n: v for n, v in self.card.architecture.items() if n in names}
-        self._network, _ = build_network(NetworkPlan(**stored))
+    def _said(self, part: str, name: str, read: Callable[[Any], _Read]) -> _Read:
+        """Read what the card must say; a card that was made or changed by hand may lack it.
+
+        Raises:
+            CheckpointError: It is missing, or of another kind.
+        """
         try:
-            self._network.load_state_dict(weights)
-        except RuntimeError as error:
+            return read(getattr(self.card, part)[name])
+        except (KeyError, TypeError, ValueError) as error:
+            problem = "card_lacks" if isinstance(error, KeyError) else "card_wrong"
+            file, names = str(self.folder / CARD), f"{part}.{name}"
+            raise CheckpointError(Text(f"checkpoints.{problem}", file=file, names=names)) from error
+
+    def _fitting(self, build: Callable[[Any], _Read], weights: dict[str, Tensor]) -> _Read:
+        """Build a model of its weights.
+
+        Raises:
+            CheckpointMismatchError: They have other names or shapes than the card says.
+        """
+        try:
+            return build(weights)
+        except (RuntimeError, TypeError) as error:
             text = Text("classes.weights_do_not_fit", folder=str(self.folder))
             raise CheckpointMismatchError(text) from error
+
+    def _load_network(self, weights: dict[str, Tensor], device: str) -> None:
+        self._name = self._said("architecture", "name", str)
+        colours = (self._said("extra", n, _colour) for n in ("colour_mean", "colour_spread"))
+        self._scale = ColourScale(*colours)
+        self._network = self._fitting(self._build, weights)
         self._device = choose_device(cast("Any", device))
         self._network.eval().to(self._device)
-        extra = self.card.extra
-        self._scale = ColourScale(
-            cast("Any", tuple(extra["colour_mean"])), cast("Any", tuple(extra["colour_spread"]))
-        )
+
+    def _build(self, weights: dict[str, Tensor]) -> Classifier:
+        names = NetworkPlan.__dataclass_fields__
+        stored = {n: v for n, v in self.card.architecture.items() if n in names}
+        network, _ = build_network(NetworkPlan(**stored))
+        network.load_state_dict(weights)
+        return network
 
     @property
     def network(self) -> Classifier:
@@ -131,7 +165,7 @@ class Model:
     @torch.no_grad()
     def _answer(self, x: Tensor, *, has_flips: bool, has_cams: bool) -> Answer:
         net = self._network
-        is_symmetric = self.card.architecture["name"] == "symmetric"
+        is_symmetric = self._name == "symmetric"
         copies = symmetries(x) if has_flips and not is_symmetric else [x]
         with autocast(self._device):
             features = net.embed(net.maps(copies[0]))
@@ -167,6 +201,17 @@ class Average:
             answer = model.answer(pictures, has_flips=has_flips, has_cams=False)
             odds.append(answer.probabilities)
         return dataclasses.replace(found, probabilities=np.mean(odds, axis=0))
+
+
+def _words(value: Any) -> tuple[str, ...]:  # as it stands in a card
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise TypeError(value)
+
+
+def _colour(value: Any) -> tuple[float, float, float]:  # as it stands in a card
+    red, green, blue = value
+    return float(red), float(green), float(blue)
 
 
 def open_models(folders: Sequence[Path], task_id: str, device: str) -> Model | Average:

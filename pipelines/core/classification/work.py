@@ -344,7 +344,8 @@ def _values(answer: Any, place: int, memory: Any) -> dict[str, Array]:
 
 
 def _shares(model: Model | Average) -> Array:
-    counts = np.asarray(model.card.extra["train_classes"], np.float64)
+    even = np.ones(len(model.classes))
+    counts = np.asarray(model.card.extra.get("train_classes", even), np.float64)
     return np.asarray(counts / counts.sum())
 
 
