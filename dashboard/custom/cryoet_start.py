@@ -30,13 +30,15 @@ def draw_start(task: Task) -> None:
     if chosen:
         set_options(task.id, _options(models[chosen]))
     elif any(st.session_state.get(key) == str(e.folder) for e in models.values()):
-        set_options(task.id, {"initial_checkpoint": ""})
+        set_options(task.id, {"initial_checkpoint": "", "pretrained": True})
 
 
 def _title(models: Mapping[str, CheckpointEntry], name: str) -> str:
     return f"{model_title(models[name])}" if name else tr("cryoet.page_start_none")
 
 
-def _options(entry: CheckpointEntry) -> dict[str, str | int]:
+def _options(entry: CheckpointEntry) -> dict[str, str | int | bool]:
+    """Return what belongs to a model; it takes the place of the built-in weights."""
     known = {**entry.card.architecture, "architecture": entry.card.architecture["name"]}
-    return {"initial_checkpoint": str(entry.folder), **{name: known[name] for name in _SHAPE}}
+    shape = {name: known[name] for name in _SHAPE}
+    return {"initial_checkpoint": str(entry.folder), "pretrained": False, **shape}

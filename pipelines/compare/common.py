@@ -14,6 +14,7 @@ from pipelines.compare.entries import Entry
 from pipelines.compare.figures import ScoredItems, with_places
 from pipelines.contract import Array, ItemStatistics
 from pipelines.core import intervals
+from pipelines.datasets.split_words import split_words
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
@@ -194,7 +195,8 @@ def _parts_words(entry: Entry, kept: Sequence[str]) -> Text:
 def _split_words(entry: Entry) -> Text:
     if not entry.origin.split:
         return Text("compare.split_unknown")
-    return Text("compare.split", start=entry.origin.split[:8], method=entry.origin.split_method)
+    words = split_words(entry.origin.split_method)
+    return Text("compare.split", start=entry.origin.split[:8], method=words)
 
 
 def _threshold_words(entry: Entry) -> Text:

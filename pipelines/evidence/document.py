@@ -110,7 +110,14 @@ class Table:
     caption: str
 
 
-Element = Heading | Paragraph | Bullets | Picture | Table | Code
+@dataclass(frozen=True)
+class Row:
+    """Hold two narrow figures that stand beside one another."""
+
+    pictures: tuple[Picture, Picture]
+
+
+Element = Heading | Paragraph | Bullets | Picture | Row | Table | Code
 
 
 def lay_out(document: Document, language: Language) -> list[Element]:
@@ -118,9 +125,44 @@ def lay_out(document: Document, language: Language) -> list[Element]:
     elements: list[Element] = []
     for part in document.parts:
         elements.append(Heading(render(part.title, language), part.level))
-        for block in part.blocks:
-            elements += _lay_block(block, language)
+        elements += _lay_blocks(part.blocks, language)
     return elements
+
+
+def _lay_blocks(blocks: Sequence[Block], language: Language) -> Iterator[Element]:
+    """Lay blocks under one another; two small figures in a row stand side by side."""
+    rest = list(blocks)
+    while rest:
+        first, *others = rest
+        row = _row(first, others[0], language) if others else None
+        if row is not None:
+            yield row
+        else:
+            yield from _lay_block(first, language)
+        rest = others[1:] if row is not None else others
+
+
+def _row(first: Block, second: Block, language: Language) -> Row | None:
+    if isinstance(first, views.ImageView) != isinstance(second, views.ImageView):
+        return None  # a photograph beside a curve: neither has its size
+    narrow = [_narrow(block, language) for block in (first, second)]
+    if narrow[0] is None or narrow[1] is None:
+        return None
+    return Row((narrow[0], narrow[1]))
+
+
+def _narrow(block: Block, language: Language) -> Picture | None:
+    """Draw what can be read at half the width: curves, histograms, one image with its marks."""
+    if isinstance(block, views.ImageView):
+        is_small = len(block.panes) == 1
+    else:
+        is_small = isinstance(block, (views.CurveView, views.HistogramView))
+    if isinstance(block, (Text, Code)) or not is_small:
+        return None
+    drawing = svg.draw(block, language, svg.NARROW)
+    if drawing is None:
+        return None
+    return Picture(drawing, _caption(block, language), render(block.alt or block.title, language))
 
 
 def _lay_block(block: Block, language: Language) -> Iterator[Element]:
@@ -198,7 +240,8 @@ def _(view: views.DownloadView, language: Language) -> Iterator[Element]:
 
 def pictures(elements: Sequence[Element]) -> list[Picture]:
     """List the figures in their order."""
-    return [element for element in elements if isinstance(element, Picture)]
+    rows = [e.pictures if isinstance(e, Row) else (e,) for e in elements]
+    return [element for row in rows for element in row if isinstance(element, Picture)]
 
 
 def value_words(value: float, unit: str, language: Language) -> str:

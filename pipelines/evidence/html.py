@@ -16,6 +16,7 @@ from pipelines.evidence.document import (
     Heading,
     Paragraph,
     Picture,
+    Row,
     Table,
     lay_out,
 )
@@ -77,6 +78,10 @@ class _Body:
     def _(self, element: Picture) -> str:
         caption = self._caption("figure", element.caption)
         return f"<figure>{element.drawing}<figcaption>{caption}</figcaption></figure>"
+
+    @_set.register
+    def _(self, element: Row) -> str:
+        return f'<div class="row">{self.set_all(element.pictures)}</div>'
 
     @_set.register
     def _(self, element: Table) -> str:

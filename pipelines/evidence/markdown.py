@@ -13,6 +13,7 @@ from pipelines.evidence.document import (
     Heading,
     Paragraph,
     Picture,
+    Row,
     Table,
     lay_out,
 )
@@ -56,6 +57,11 @@ def _(element: Code) -> str:
 @_set.register
 def _(element: Picture) -> str:
     return f"*{_plain(element.caption)}*"
+
+
+@_set.register
+def _(element: Row) -> str:
+    return "\n\n".join(_set(picture) for picture in element.pictures)
 
 
 @_set.register

@@ -6,6 +6,7 @@ import functools
 import json
 import tempfile
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from pipelines.evidence.document import (
     Heading,
     Paragraph,
     Picture,
+    Row,
     Table,
     lay_out,
 )
@@ -67,8 +69,14 @@ class _Source:
         self._num_pictures = 0
 
     def set_all(self, elements: Sequence[Element]) -> str:
-        """Return the elements under one another."""
-        return "\n\n".join(self._set(element) for element in elements)
+        """Return the elements under one another; words before a figure stay on its page."""
+        parts = []
+        for element, following in zip_longest(elements, elements[1:]):
+            part = self._set(element)
+            if isinstance(element, Paragraph) and isinstance(following, (Picture, Row)):
+                part = f"#block(sticky: true)[{part}]"
+            parts.append(part)
+        return "\n\n".join(parts)
 
     @functools.singledispatchmethod
     def _set(self, element: Element) -> str:
@@ -95,11 +103,18 @@ class _Source:
 
     @_set.register
     def _(self, element: Picture) -> str:
+        return f"#{self._picture(element)}"
+
+    @_set.register
+    def _(self, element: Row) -> str:
+        return f"#pair({', '.join(self._picture(picture) for picture in element.pictures)})"
+
+    def _picture(self, element: Picture) -> str:
         self._num_pictures += 1
         file = f"figure-{self._num_pictures:02d}.svg"
         (self._folder / file).write_text(element.drawing, encoding="utf-8")
         words, caption = _string(element.alt), _string(element.caption)
-        return f"#picture({_string(file)}, {element.share:.0%}, {words}, {caption})"
+        return f"picture({_string(file)}, {element.share:.0%}, {words}, {caption})"
 
     @_set.register
     def _(self, element: Table) -> str:

@@ -21,6 +21,7 @@ from pipelines.contract import (
     Task,
 )
 from pipelines.datasets import locked
+from pipelines.datasets.split_words import split_words
 from pipelines.errors import PipelineError
 from pipelines.evidence.calls import Call, Source, prediction_call, training_call
 from pipelines.evidence.document import Block, Code, Document, Part
@@ -46,7 +47,6 @@ _MOST_ABLATIONS: Final = 12
 _FLAT: Final = 1e-9
 _LONG_NAME: Final = 9
 _LONG_LIST: Final = 110
-_SPLIT_RULES: Final = ("blocks", "groups", "group", "random", "given")
 _LOSSES: Final = ("loss", "validation_loss")
 
 
@@ -169,17 +169,9 @@ def _data(facts: RunFacts) -> Iterator[Block]:
     yield facts.task.model_facts().licence
     if facts.split is not None:
         yield _split_table(facts)
-        yield Text("evidence.split_words", method=_split_rule(facts.split), seed=facts.split.seed)
+        words = split_words(facts.split.method, facts.split.seed)
+        yield Text("evidence.split_words", method=words)
         yield from _set_aside(facts.record, facts.split)
-
-
-def _split_rule(split: SplitManifest) -> Text:
-    """Say how a split was made: the rule in words, its parameters as they are."""
-    name, _, rest = split.method.partition(" ")
-    if name not in _SPLIT_RULES:
-        return verbatim(split.method)
-    rule = Text(f"evidence.split_rule.{name.removesuffix('s')}")
-    return Text("evidence.split_rule", rule=rule, rest=rest) if rest else rule
 
 
 def _set_aside(record: DatasetRecord, split: SplitManifest) -> Iterator[Text]:

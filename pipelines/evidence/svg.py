@@ -25,7 +25,9 @@ from pipelines.palette import DASHES, SEQUENCE, colour
 from pipelines.text import Language, Text, format_number, render
 
 WIDTH: Final = 640
+NARROW: Final = 320
 _HEIGHT: Final = 232
+_HEIGHT_OF_NARROW: Final = 200
 _FONT: Final = 12
 _LETTER: Final = 0.53  # mean width of a letter, in heights of the font
 _INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
@@ -41,105 +43,107 @@ _UNITS: Final = {"angstrom": "Å", "um": "µm"}
 
 
 @functools.singledispatch
-def draw(view: views.View, language: Language) -> str | None:
-    """Return a view as an SVG document, or None for one that is no picture."""
+def draw(view: views.View, language: Language, width: int = WIDTH) -> str | None:
+    """Return a view as an SVG document of a width, or None for one that is no picture."""
     return None
 
 
 @draw.register
-def _(view: views.CurveView, language: Language) -> str | None:
+def _(view: views.CurveView, language: Language, width: int = WIDTH) -> str | None:
     curves = [c for c in view.curves if len(c.x) and np.isfinite(c.y).any()]
     if not curves:
         return None
-    frame = _frame_of_curves(view, curves, language)
+    names = [(render(c.name, language), *_look(i, c)) for i, c in enumerate(curves)]
+    frame = _frame_of_curves(view, curves, names, language, width)
     parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
     for index, curve in enumerate(curves):
         parts.append(_curve(frame, curve, index))
     if view.mark_x is not None and frame.x_low <= view.mark_x <= frame.x_high:
         x = frame.x(view.mark_x)
         parts.append(_line((x, frame.top), (x, frame.bottom), _GREY, 1.2, "2 3"))
-    names = [(render(c.name, language), *_look(i, c)) for i, c in enumerate(curves)]
     parts.append(_legend(frame, names))
     return frame.document(parts, view, language)
 
 
 @draw.register
-def _(view: views.BarView, language: Language) -> str | None:
+def _(view: views.BarView, language: Language, width: int = WIDTH) -> str | None:
     if not view.categories or not view.series:
         return None
     values = np.array([np.asarray(v, float) for _, v in view.series])
     low, high = view.y_range or _span(np.append(values[np.isfinite(values)], 0.0))
-    frame = _Frame(language, (0.0, float(len(view.categories))), (low, high), rows=len(view.series))
+    names = [
+        (render(name, language), SEQUENCE[i % len(SEQUENCE)], "block")
+        for i, (name, _) in enumerate(view.series)
+    ]
+    x_range = (0.0, float(len(view.categories)))
+    frame = _Frame(language, x_range, (low, high), _height(width), _names_of(names), width=width)
     parts = [frame.axes("", render(view.y_label, language), has_x=False)]
     for place, category in enumerate(view.categories):
         parts.append(_bars(frame, place, values[:, place]))
         x = frame.x(place + 0.5)
         parts.append(_text(x, frame.bottom + 16, render(category, language), anchor="middle"))
-    names = [
-        (render(name, language), SEQUENCE[i % len(SEQUENCE)], "block")
-        for i, (name, _) in enumerate(view.series)
-    ]
     parts.append(_legend(frame, names))
     return frame.document(parts, view, language)
 
 
 @draw.register
-def _(view: views.HistogramView, language: Language) -> str | None:
+def _(view: views.HistogramView, language: Language, width: int = WIDTH) -> str | None:
     if not len(view.counts):
         return None
     high = float(max(view.counts.max(), 1))
-    frame = _Frame(
-        language, (float(view.edges[0]), float(view.edges[-1])), (0.0, high * 1.05), height=220
-    )
+    x_range = (float(view.edges[0]), float(view.edges[-1]))
+    frame = _Frame(language, x_range, (0.0, high * 1.05), min(220, _height(width)), width=width)
     parts = [frame.axes(render(view.x_label, language), "")]
     for left, right, count in zip(view.edges[:-1], view.edges[1:], view.counts, strict=True):
-        x, width = frame.x(float(left)), frame.x(float(right)) - frame.x(float(left))
+        x, across = frame.x(float(left)), frame.x(float(right)) - frame.x(float(left))
         y = frame.y(float(count))
-        parts.append(_rect(x, y, max(width - 0.6, 0.4), frame.bottom - y, SEQUENCE[0]))
+        parts.append(_rect(x, y, max(across - 0.6, 0.4), frame.bottom - y, SEQUENCE[0]))
     return frame.document(parts, view, language)
 
 
 @draw.register
-def _(view: views.ScatterView, language: Language) -> str | None:
+def _(view: views.ScatterView, language: Language, width: int = WIDTH) -> str | None:
     if not len(view.points):
         return None
     x, y = view.points[:, 0], view.points[:, 1]
-    frame = _Frame(language, _span(x), _span(y), height=380, rows=len(view.names))
-    parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
-    for (px, py), number in zip(view.points, view.series, strict=True):
-        parts.append(_mark(frame.x(float(px)), frame.y(float(py)), int(number)))
     names = [
         (render(name, language), SEQUENCE[i % len(SEQUENCE)], f"mark{i}")
         for i, name in enumerate(view.names)
     ]
+    frame = _Frame(language, _span(x), _span(y), 380, _names_of(names), width=width)
+    parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
+    for (px, py), number in zip(view.points, view.series, strict=True):
+        parts.append(_mark(frame.x(float(px)), frame.y(float(py)), int(number)))
     parts.append(_legend(frame, names))
     return frame.document(parts, view, language)
 
 
 @draw.register
-def _(view: views.CloudView, language: Language) -> str | None:
+def _(view: views.CloudView, language: Language, width: int = WIDTH) -> str | None:
     """Seen along z, as on a slice: y down, x to the right."""
     if not len(view.points):
         return None
-    _, depth, width = view.box
-    scale = WIDTH * 0.62 / max(width, depth)
+    _, depth, across = view.box
+    scale = width * 0.62 / max(across, depth)
     height = depth * scale + 26
-    left = (WIDTH - width * scale) / 2
-    parts = [_rect(left, 4, width * scale, depth * scale, "none", stroke=_RULE)]
+    left = (width - across * scale) / 2
+    parts = [_rect(left, 4, across * scale, depth * scale, "none", stroke=_RULE)]
     for (_, y, x), size, meaning in zip(view.points, view.sizes, view.meanings, strict=True):
         parts.append(
             _circle(left + x * scale, 4 + y * scale, max(size * scale, 1.5), colour(meaning), 1.2)
         )
-    parts.append(_scale_bar(left, 4 + depth * scale + 14, scale, 1.0, view.unit, language))
-    return _document(parts, height, view, language)
+    bar = _Bar(scale, 1.0, view.unit, _longest_bar(width))
+    parts.append(bar.draw(left, 4 + depth * scale + 14, language))
+    return _document(parts, height, view, language, width)
 
 
 @draw.register
-def _(view: views.ImageView, language: Language) -> str | None:
+def _(view: views.ImageView, language: Language, width: int = WIDTH) -> str | None:
     count = len(view.panes)
     columns = min(count, 3)
     gap = 10
-    side = (WIDTH - gap * (columns - 1)) / columns if count > 1 else WIDTH / 2
+    is_alone = count == 1 and width == WIDTH  # half as wide, its legend beside it
+    side = width / 2 if is_alone else (width - gap * (columns - 1)) / columns
     parts, y, tallest = [], 0.0, 0.0
     for index, pane in enumerate(view.panes):
         if index and index % columns == 0:
@@ -151,15 +155,17 @@ def _(view: views.ImageView, language: Language) -> str | None:
     bottom = y + tallest
     if view.pixel_size:
         shape = _shape_of(view.panes[0])
-        bar = _scale_bar(0.0, bottom + 12, side / shape[1], view.pixel_size, view.unit, language)
-        parts.append(bar)
+        bar = _Bar(side / shape[1], view.pixel_size, view.unit, _longest_bar(width))
+        parts.append(bar.draw(0.0, bottom + 12, language))
     names = _layer_names(view, language)
-    if count == 1:
-        parts.append(_layer_legend(names, (side + 18, 28), (0, 18)))
-    else:
-        parts.append(_layer_legend(names, (220.0 if view.pixel_size else 0, bottom + 16), (1, 0)))
-    has_line = view.pixel_size or (names and count > 1)
-    return _document(parts, bottom + (26 if has_line else 2), view, language)
+    if is_alone:
+        parts.append(_layer_column(names, (side + 18, 28)))
+        return _document(parts, bottom + (26 if view.pixel_size else 2), view, language, width)
+    first_x = 70.0 + _longest_bar(width) if view.pixel_size else 0.0
+    lines, num_lines = _layer_lines(names, bottom + 16, first_x, width)
+    parts.append(lines)
+    num_lines = max(num_lines, int(bool(view.pixel_size)))
+    return _document(parts, bottom + 2 + 20 * num_lines, view, language, width)
 
 
 def _layer_names(view: views.ImageView, language: Language) -> list[tuple[str, str]]:
@@ -174,25 +180,38 @@ def _layer_names(view: views.ImageView, language: Language) -> list[tuple[str, s
     return [(render(one.name, language), colour(one.meanings[0])) for one in points]
 
 
-def _layer_legend(
-    names: Sequence[tuple[str, str]], at: tuple[float, float], step: tuple[float, float]
-) -> str:
-    """Draw names with their colours from a place on: downwards, or as a line with words' widths."""
-    parts, (x, y) = [], at
-    for words, tint in names:
-        parts.append(_rect(x, y - 9, 13, 10, tint))
-        parts.append(_text(x + 19, y, words, size=11))
-        x += step[0] * (_LETTER * 11 * len(words) + 44)
-        y += step[1]
-    return "".join(parts)
+def _layer_column(names: Sequence[tuple[str, str]], at: tuple[float, float]) -> str:
+    """Draw names with their colours under one another."""
+    x, y = at
+    return "".join(_layer_name(name, x, y + 18 * i) for i, name in enumerate(names))
+
+
+def _layer_lines(
+    names: Sequence[tuple[str, str]], y: float, first_x: float, width: float
+) -> tuple[str, int]:
+    """Draw names with their colours in columns; the first line begins right of the scale bar."""
+    if not names:
+        return "", 0
+    cell = max(_LETTER * 11 * len(words) for words, _ in names) + 40
+    columns = max(1, int(width // cell))
+    first = min(math.ceil(first_x / cell), columns)
+    parts = []
+    for place, name in enumerate(names, start=first):
+        parts.append(_layer_name(name, place % columns * cell, y + 20 * (place // columns)))
+    return "".join(parts), (first + len(names) - 1) // columns + 1
+
+
+def _layer_name(name: tuple[str, str], x: float, y: float) -> str:
+    words, tint = name
+    return _rect(x, y - 9, 13, 10, tint) + _text(x + 19, y, words, size=11)
 
 
 @draw.register
-def _(view: views.VolumeView, language: Language) -> str | None:
+def _(view: views.VolumeView, language: Language, width: int = WIDTH) -> str | None:
     """Draw the three planes through the middle, with the spheres that they cut."""
     panes = tuple(_plane(view, axis) for axis in range(3))
     planes = views.ImageView(view.title, panes, pixel_size=view.pixel_size, unit=view.unit)
-    return draw(planes, language)
+    return draw(planes, language, width)
 
 
 def _plane(view: views.VolumeView, axis: int) -> views.Pane:
@@ -224,11 +243,11 @@ def _cut_spheres(spheres: views.Spheres, axis: int, index: int) -> views.PointLa
 
 
 @draw.register
-def _(view: views.GalleryView, language: Language) -> str | None:
+def _(view: views.GalleryView, language: Language, width: int = WIDTH) -> str | None:
     if not view.pictures:
         return None
     columns, gap = min(len(view.pictures), 5), 12
-    side = min((WIDTH - gap * (columns - 1)) / columns, 150)
+    side = min((width - gap * (columns - 1)) / columns, 150)
     parts, y = [], 0.0
     for start in range(0, len(view.pictures), columns):
         tallest = 0.0
@@ -242,7 +261,7 @@ def _(view: views.GalleryView, language: Language) -> str | None:
                 parts.append(_text(x, low, words, size=10.5, fill=_GREY))
             tallest = max(tallest, height)
         y += tallest + 36
-    return _document(parts, y, view, language)
+    return _document(parts, y, view, language, width)
 
 
 # --- a frame with two axes --------------------------------------------------------------------
@@ -256,25 +275,43 @@ class _Frame:
         language: Language of words and numbers.
         x_range: Values at the left and the right end.
         y_range: Values at the lower and the upper end.
-        height: Height of the whole picture without the legend's further lines.
-        rows: Entries of the legend.
+        height: Height of the whole picture.
+        names: Entries of the legend.
         is_log: Whether the y axis is logarithmic.
+        width: Width of the whole picture.
     """
 
     language: Language
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     height: float = _HEIGHT
-    rows: int = 1
+    names: Sequence[str] = ()
     is_log: bool = False
+    width: int = WIDTH
 
     left: float = 62.0
-    right: float = WIDTH - 12.0
+
+    @property
+    def right(self) -> float:
+        """Right end of the x axis."""
+        return self.width - 12.0
 
     @property
     def top(self) -> float:
         """Below the legend."""
-        return 32.0 if self.rows <= 5 else 48.0
+        lines = [y for _, y in self.places_of_names()]
+        return max(lines, default=12.0) + 20.0
+
+    def places_of_names(self) -> list[tuple[float, float]]:
+        """Return where each entry of the legend begins, in as many lines as it takes."""
+        places, x, y = [], self.left, 12.0
+        for words in self.names:
+            across = 34 + _LETTER * _FONT * len(words)
+            if x > self.left and x + across > self.right:
+                x, y = self.left, y + 16
+            places.append((x, y))
+            x += across + 14
+        return places
 
     @property
     def bottom(self) -> float:
@@ -334,18 +371,38 @@ class _Frame:
 
     def document(self, parts: Sequence[str], view: views.View, language: Language) -> str:
         """Close the picture."""
-        return _document(parts, self.height, view, language)
+        return _document(parts, self.height, view, language, self.width)
 
 
 def _frame_of_curves(
-    view: views.CurveView, curves: Sequence[views.Curve], language: Language
+    view: views.CurveView,
+    curves: Sequence[views.Curve],
+    names: Sequence[tuple[str, str, str]],
+    language: Language,
+    width: int,
 ) -> _Frame:
     bounds = [np.asarray(edge, float) for c in curves for edge in (c.band or ())]
     ys = np.concatenate([np.asarray(c.y, float) for c in curves] + bounds)
     ys = ys[np.isfinite(ys) & ((ys > 0) if view.log_y else True)]
     xs = np.concatenate([np.asarray(c.x, float) for c in curves])
     y_range = view.y_range or _span(ys)
-    return _Frame(language, _span(xs, margin=0.0), y_range, rows=len(curves), is_log=view.log_y)
+    return _Frame(
+        language,
+        _span(xs, margin=0.0),
+        y_range,
+        _height(width),
+        _names_of(names),
+        is_log=view.log_y,
+        width=width,
+    )
+
+
+def _height(width: int) -> float:
+    return _HEIGHT if width > NARROW else _HEIGHT_OF_NARROW
+
+
+def _names_of(entries: Sequence[tuple[str, str, str]]) -> list[str]:
+    return [words for words, _, _ in entries]
 
 
 def _span(values: Any, margin: float = 0.06) -> tuple[float, float]:  # array of any shape
@@ -442,12 +499,9 @@ def _mark(x: float, y: float, number: int) -> str:
 
 
 def _legend(frame: _Frame, names: Sequence[tuple[str, str, str]]) -> str:
-    """Draw name, colour and dash of each series above the frame, in as many lines as it takes."""
-    parts, x, y = [], frame.left, 12.0
-    for words, tint, look in names:
-        width = 34 + _LETTER * _FONT * len(words)
-        if x > frame.left and x + width > frame.right:
-            x, y = frame.left, y + 16
+    """Draw name, colour and dash of each series above the frame."""
+    parts = []
+    for (words, tint, look), (x, y) in zip(names, frame.places_of_names(), strict=True):
         if look == "block":
             is_first = tint == SEQUENCE[0]
             fill = tint if is_first else f'{tint}" fill-opacity="0.35'
@@ -458,7 +512,6 @@ def _legend(frame: _Frame, names: Sequence[tuple[str, str, str]]) -> str:
             dash = "" if look == "solid" else look
             parts.append(_line((x, y - 4), (x + 20, y - 4), tint, 2.0, dash))
         parts.append(_text(x + 25, y, words))
-        x += width + 14
     return "".join(parts)
 
 
@@ -537,26 +590,47 @@ def _image(pixels: Any, x: float, y: float, width: float, height: float) -> str:
     )
 
 
-def _scale_bar(
-    x: float, y: float, scale: float, pixel_size: float, unit: str, language: Language
-) -> str:
-    """Draw a bar of a round length; `scale` is picture units a pixel."""
-    longest = 150 / scale * pixel_size
-    power = 10.0 ** math.floor(math.log10(longest))
-    length = max(s * power for s in (1, 2, 5) if s * power <= longest)
-    across = length / pixel_size * scale
-    words = f"{format_number(float(length), language)} {_UNITS.get(unit, unit)}"
-    return _line((x, y), (x + across, y), _INK, 3) + _text(x + across + 8, y + 4, words, size=11)
+def _longest_bar(width: int) -> float:
+    return min(150.0, width / 4)
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """Draw a scale bar of a round length.
+
+    Attributes:
+        scale: Picture units a pixel.
+        pixel_size: Length of a pixel in its unit.
+        unit: That unit.
+        longest: Longest bar, in picture units.
+    """
+
+    scale: float
+    pixel_size: float
+    unit: str
+    longest: float
+
+    def draw(self, x: float, y: float, language: Language) -> str:
+        """Draw the bar with its length in words."""
+        longest = self.longest / self.scale * self.pixel_size
+        power = 10.0 ** math.floor(math.log10(longest))
+        length = max(s * power for s in (1, 2, 5) if s * power <= longest)
+        across = length / self.pixel_size * self.scale
+        words = f"{format_number(float(length), language)} {_UNITS.get(self.unit, self.unit)}"
+        end = x + across
+        return _line((x, y), (end, y), _INK, 3) + _text(end + 8, y + 4, words, size=11)
 
 
 # --- elements -----------------------------------------------------------------------------------
 
 
-def _document(parts: Sequence[str], height: float, view: views.View, language: Language) -> str:
+def _document(
+    parts: Sequence[str], height: float, view: views.View, language: Language, width: int
+) -> str:
     words = escape(render(view.alt or view.title, language))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}"'
-        f' width="{WIDTH}" height="{height:.0f}" font-family="{_FONTS}" font-size="{_FONT}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}"'
+        f' width="{width}" height="{height:.0f}" font-family="{_FONTS}" font-size="{_FONT}"'
         f' role="img" aria-label="{words}"><title>{words}</title>{"".join(parts)}</svg>'
     )
 

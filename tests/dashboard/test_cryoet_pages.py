@@ -86,6 +86,8 @@ def test_the_network_follows_the_weights_that_a_training_starts_from(home: Path)
     assert Path(values["initial_checkpoint"]).name == "demo"
     assert (Path(values["initial_checkpoint"]) / "weights.safetensors").is_file()
     assert values["architecture"] == "light"
+    assert not values["pretrained"], "one start at a time"
 
     app.selectbox(key="cryoet_picking.start_from").set_value("").run()
     assert app.session_state["values"]["initial_checkpoint"] == ""
+    assert app.session_state["values"]["pretrained"]

@@ -120,8 +120,8 @@ def _data(context: ReportContext) -> Iterator[Text | View]:
     )
     yield _counts_table(samples)
     labelled = [s for s in samples if s.truth is not None and len(s.truth.picks)]
-    if labelled and labelled[0].meta.get("has_volume", True):
-        yield _truth_view(labelled[0])
+    if labelled and labelled[0].meta.get("has_volume", True) and not _has_errors(context):
+        yield _truth_view(labelled[0])  # else it stands beside what was found there
 
 
 def _counts_table(samples: Sequence[Sample]) -> TableView:
@@ -165,8 +165,10 @@ def _method(context: ReportContext) -> Iterator[Text | View]:
         degrees=config.rotation_degrees,
         noise=config.noise_std,
         contrast=config.contrast,
+        mixing=config.mixing,
         decay=config.ema_decay,
     )
+    yield _start(config, int(context.architecture.get("networks", 1)))
     yield Text(
         f"cryoet_report.picking.{config.picking}",
         overlap=config.overlap,
@@ -179,6 +181,16 @@ def _method(context: ReportContext) -> Iterator[Text | View]:
     yield Text("cryoet_report.metric")
 
 
+def _start(config: Config, num_networks: int) -> Text:
+    """Say what the weights were before the training, and how many networks answer."""
+    is_built_in = config.pretrained and config.architecture == "light"
+    name = "model" if config.initial_checkpoint else "built_in" if is_built_in else "scratch"
+    return Text(
+        "cryoet_report.start", weights=Text(f"cryoet_report.start.{name}"),
+        networks=Text("cryoet_report.networks", n=num_networks),
+    )  # fmt: skip
+
+
 def _results(context: ReportContext) -> Iterator[Text | View]:
     rows, point = context.statistics, context.operating_point
     if rows is None or point is None:
@@ -188,9 +200,21 @@ def _results(context: ReportContext) -> Iterator[Text | View]:
     yield Text("cryoet_report.hard_kinds", n=_NUM_CURVES)
     for kind in _hardest(rows, point):
         yield from curve_views(rows, point, kind)
-    scored = [s for s in context.samples if s.truth is not None and len(s.truth.picks)]
-    if scored and scored[0].item_id in context.predictions:
-        yield from _error_views(scored[0], context, point)
+    if _has_errors(context):
+        yield from _slices(context, point)
+
+
+def _has_errors(context: ReportContext) -> bool:
+    """Tell whether there is a tomogram with true picks, answers and a score."""
+    sample = _shown(context)
+    if sample is None or context.statistics is None or context.operating_point is None:
+        return False
+    return sample.item_id in context.predictions and sample.meta.get("has_volume", True)
+
+
+def _shown(context: ReportContext) -> Sample | None:
+    scored = (s for s in context.samples if s.truth is not None and len(s.truth.picks))
+    return next(scored, None)
 
 
 def _hardest(rows: Any, point: OperatingPoint) -> list[str]:
@@ -224,11 +248,14 @@ def _truth_view(sample: Sample) -> View:
     return _view(sample, title, Pane(Text("cryoet_report.section", section=section + 1), layers))
 
 
-def _error_views(sample: Sample, context: ReportContext, point: OperatingPoint) -> Iterator[View]:
-    """Show right, false and missed picks in the section that cuts most of the true ones."""
+def _slices(context: ReportContext, point: OperatingPoint) -> Iterator[View]:
+    """Show true picks, and which were found, in the section that cuts most of them."""
+    sample = _shown(context)
+    assert sample is not None, "the caller looked"
     section = busiest_section(sample.truth.picks, sample.meta["geometry"])
     name = Text("cryoet_report.section", section=section + 1)
     pane = section_pane(sample, context.predictions[sample.item_id], point, name)
+    yield _truth_view(sample)
     if pane is not None:
         title = Text("cryoet_report.error_slice", item=sample.item_id, section=section + 1)
         yield _view(sample, title, pane)

@@ -330,15 +330,17 @@ def _load(sample: Sample) -> TrainingTomogram:
 def _start_from(
     model: nn.Module, config: Config, particles: Sequence[Particle], run: RunReporter
 ) -> None:
-    """Take over weights of another training, or the built-in ones where they fit."""
+    """Take over weights: those that were chosen, else the built-in ones where they fit."""
     if config.initial_checkpoint:
         folder = Path(config.initial_checkpoint)
         card = load_card(folder, task_id="cryoet_picking")
+        run.note(Text("cryoet.starts_from", path=str(folder), title=card.title or folder.name))
     elif config.pretrained and config.architecture == "light":
         folder = load_settings().checkpoints / "cryoet_picking" / "demo"
         if not folder.is_dir() or not _fits(card := load_card(folder), config, particles):
             run.note(Text("cryoet.from_scratch"))
             return
+        run.note(Text("cryoet.starts_built_in"))
     else:
         return
     try:

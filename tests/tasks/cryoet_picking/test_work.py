@@ -295,10 +295,35 @@ def test_built_in_weights_are_the_start_where_they_fit(trained, tree, tmp_path, 
         run = Reporter(tmp_path / str(config.width))
         run.folder.mkdir()
         after = load_weights(TASK.train(parts, config, run))
-        assert bool(run.notes) is not fits
+        said = "cryoet.starts_built_in" if fits else "cryoet.from_scratch"
+        assert [note.id for note in run.notes] == [said]
         if fits:
             learned = [n for n, t in before.items() if t.dim() == 5]
             assert all(np.allclose(after[n], before[n], atol=1e-4) for n in learned)
+
+
+def test_a_chosen_model_takes_the_place_of_the_built_in_weights(
+    trained, tree, tmp_path, monkeypatch
+):
+    """Both could be asked for at once, and nothing said which of them the training began with."""
+    from pipelines.core.checkpoints import load_card, load_weights, save_checkpoint
+    from pipelines.settings import Settings
+
+    zeros = {n: torch.zeros_like(t) for n, t in load_weights(trained[0]).items()}
+    shipped = tmp_path / "checkpoints" / "cryoet_picking" / "demo"
+    save_checkpoint(shipped, zeros, load_card(trained[0]))
+    monkeypatch.setattr(Settings, "checkpoints", property(lambda _: tmp_path / "checkpoints"))
+    both = dataclasses.replace(
+        QUICK, pretrained=True, initial_checkpoint=str(trained[0]), max_steps=1,
+        learning_rate=1e-6, ema_decay=0.0,
+    )  # fmt: skip
+    samples = TASK.open_dataset(record_of(tree))
+    run = Reporter(tmp_path)
+    after = load_weights(TASK.train(TrainingData(samples[:1], samples[1:]), both, run))
+    before = load_weights(trained[0])
+    learned = [n for n, t in before.items() if t.dim() == 5]
+    assert all(np.allclose(after[n], before[n], atol=1e-4) for n in learned)
+    assert [note.id for note in run.notes] == ["cryoet.starts_from"]
 
 
 def test_the_last_network_learns_as_long_as_the_folds_were_good_for(tmp_path):
