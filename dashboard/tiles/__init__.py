@@ -6,6 +6,7 @@ One element for all pictures: drawn singly, by the dozen, they would make a reru
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ def draw_tiles(
     label: str,
     chosen: str | None = None,
     on_click: Callable[[str], None] | None = None,
+    opens: str = "",
 ) -> None:
     """Draw pictures in rows.
 
@@ -59,10 +61,12 @@ def draw_tiles(
         label: What the pictures are, for those who do not see them.
         chosen: Tile that is outlined.
         on_click: Called with a tile's id before the script reruns; None leaves plain pictures.
+        opens: Key of the container that a click opens, which is then scrolled into sight.
     """
     data = {
         "label": label,
         "chosen": chosen,
+        "opens": re.sub("[^a-zA-Z0-9_-]", "-", opens),
         "is_clickable": on_click is not None,
         "tiles": [_packed(tile) for tile in tiles],
     }

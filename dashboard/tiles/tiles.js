@@ -33,6 +33,19 @@ function fill(tile, content, chosen) {
   }
 }
 
+/* Bring what a click opens further down the page into sight, once it is drawn. */
+function reveal(key, triesLeft = 40) {
+  const place = document.querySelector(`.st-key-${key}`);
+  if (!place) {
+    if (triesLeft > 0) setTimeout(() => reveal(key, triesLeft - 1), 150);
+    return;
+  }
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const scroll = () => place.scrollIntoView({ block: "nearest", behavior: isCalm ? "auto" : "smooth" });
+  scroll();
+  setTimeout(scroll, 700); // it grows while its pictures load
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".tiles");
   root.setAttribute("aria-label", data.label);
@@ -47,7 +60,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     fill(tile, content, data.chosen);
     tile.onclick = data.is_clickable
-      ? () => setTriggerValue("picked", { id: content.id })
+      ? () => {
+          setTriggerValue("picked", { id: content.id });
+          if (data.opens && content.id !== data.chosen) reveal(data.opens);
+        }
       : null;
   });
 }

@@ -149,6 +149,8 @@ def see_why(page, screenshot) -> None:
     page.locator(".canvas-root[data-painted]").first.wait_for(timeout=WAIT_MS)
     expect(page.locator(".st-key-histo_patches-cell-nearest .tile")).to_have_count(6)
     expect(page.get_by_text("Grad-CAM").first).to_be_visible()
+    # it stands below the gallery, where nobody would have seen that a click opened it
+    expect(keyed(page, f"{TASK}.cell.why_box")).to_be_in_viewport(timeout=WAIT_MS)
     settle(page)
     screenshot(page, "classes-why")
 

@@ -10,7 +10,13 @@ import streamlit as st
 
 from dashboard.charts import scatter_figure
 from dashboard.choices import Choices, pick_data, pick_model, pick_run, scratch_folder
-from dashboard.custom.classification.desk import Desk, choose_picture, draw_why, make_tiles
+from dashboard.custom.classification.desk import (
+    Desk,
+    choose_picture,
+    draw_why,
+    make_tiles,
+    why_key,
+)
 from dashboard.errors import frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
@@ -232,6 +238,7 @@ def _draw_selection(desk: Desk, atlas: Any, clusters: np.ndarray, rows: list[int
     draw_tiles(
         make_tiles(desk, items, names, desk.marks.wrong), key=f"{key}.gallery",
         label=title, chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
+        opens=why_key(key),
     )  # fmt: skip
     if picture is not None:
         draw_why(desk, picture, key)

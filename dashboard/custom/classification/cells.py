@@ -18,6 +18,7 @@ from dashboard.custom.classification.desk import (
     draw_why,
     evaluation_of,
     make_tiles,
+    why_key,
 )
 from dashboard.errors import frame
 from dashboard.layout import CONTROLS_AND_PICTURE
@@ -227,7 +228,7 @@ def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
     )
     draw_tiles(
         tiles, key=f"{key}.gallery", label=tr("classes_page.gallery"), chosen=picture,
-        on_click=lambda item_id: choose_picture(key, item_id),
+        on_click=lambda item_id: choose_picture(key, item_id), opens=why_key(key),
     )  # fmt: skip
     if here:
         st.caption(tr("classes_page.gallery_help", name=names["truth"]))

@@ -114,13 +114,18 @@ def make_tiles(
     ]
 
 
+def why_key(key: str) -> str:
+    """Return the key of the container that `draw_why` draws for a gallery."""
+    return f"{key}.why_box"
+
+
 def draw_why(desk: Desk, item_id: str, key: str) -> None:
     """Draw why the model says what it says of an item, and offer to mark its label."""
     prediction = desk.predictions.get(item_id)
     if prediction is None:
         return
     label = desk.task.labels_of(desk.record, [item_id]).get(item_id)
-    with st.container(border=True):
+    with st.container(border=True, key=why_key(key)):
         with st.container(horizontal=True, vertical_alignment="center"):
             name = item_id.rsplit("/", 1)[-1]
             st.markdown(tr("classes_page.picture", name=name, label=label or "–"))

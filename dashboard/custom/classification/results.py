@@ -15,6 +15,7 @@ from dashboard.custom.classification.desk import (
     draw_more,
     draw_why,
     make_tiles,
+    why_key,
 )
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, say_plainly, tr
@@ -85,7 +86,7 @@ def _draw_wall(desk: Desk) -> None:
     draw_tiles(
         make_tiles(desk, [names[i] for i in some], captions, desk.marks.wrong),
         key=f"{key}.gallery", label=tr("classes_page.results", n=len(names), run=""),
-        chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
+        chosen=picture, on_click=lambda item_id: choose_picture(key, item_id), opens=why_key(key),
     )  # fmt: skip
     draw_more(key, count, len(rows))
     if picture is not None:
