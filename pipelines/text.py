@@ -27,7 +27,7 @@ _extra_folders: list[Path] = []
 _log = logging.getLogger(__name__)
 
 # `:name:` is an icon's, not a colon
-_BEFORE_SIGNS = re.compile(r"(?<=«) | (?=[;?!»]|:(?:\s|$))")
+_BEFORE_SIGNS = re.compile(r"(?<=«) | (?=[;?!»%]|:(?:\s|$))")
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PO_LINE = re.compile(r'^(msgid_plural|msgid|msgstr(?:\[\d\])?|) *"(.*)" *$', re.MULTILINE)
 _PO_ESCAPE = re.compile(r"\\(.)")

@@ -20,6 +20,7 @@ from pipelines.text import (
     LANGUAGES,
     Text,
     _read_catalogue,
+    _typeset,
     add_catalogue_folder,
     catalogue_folders,
     format_bytes,
@@ -374,6 +375,13 @@ def test_numbers_take_the_decimal_mark_of_the_language() -> None:
     assert re.fullmatch(r"1\s234\s567", format_number(1234567, "fr"))
     assert format_number(float("nan"), "fr") == "–"
     assert format_number(0.00012345, "fr") == "1,23 × 10⁻⁴"
+
+
+def test_french_signs_stay_on_the_line_of_their_word() -> None:
+    words = "« un » : 95 % ; quoi ? non ! à 12:30, :material/check:"
+    kept = "«_un_»_: 95_%_; quoi_? non_! à 12:30, :material/check:"
+    assert _typeset(words, "fr") == kept.replace("_", "\N{NO-BREAK SPACE}")
+    assert _typeset(words, "en") == words
 
 
 def test_sizes_and_durations_take_the_units_of_the_language() -> None:
