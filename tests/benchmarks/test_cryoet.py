@@ -111,6 +111,27 @@ def test_sliding_window_is_twice_as_fast_as_monais_with_the_same_network_at_equa
     assert f4("ours") > f4("monai") - 0.01
 
 
+def test_windows_go_through_a_cpu_one_by_one_because_batches_are_no_faster(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from pipelines.tasks.cryoet_picking import infer
+    from pipelines.tasks.cryoet_picking.model import LightUNet
+
+    volume = np.random.default_rng(0).normal(size=(112, 256, 256)).astype(np.float16)
+    config = dataclasses.replace(Config(), symmetries="none", device="cpu")
+    ready = infer.make_ready(LightUNet(7, 16).eval(), torch.device("cpu"), is_heat=False)
+    found, times = {}, {}
+    torch.set_num_threads(1)  # of the processor, on one core, as above
+    for batch in (1, 2, 4):
+        monkeypatch.setattr(infer, "_fit", lambda *_, n=batch: infer._Fit(config.window_vox, n))
+        found[batch] = infer.predict_scores([ready], volume, config)
+        times[batch] = seconds(
+            lambda: infer.predict_scores([ready], volume, config), 3, time.process_time
+        )
+        np.testing.assert_allclose(found[batch], found[1], atol=0.02)  # of bfloat16
+    print("\n" + ", ".join(f"{n} at once: {times[1] / t:.2f} x" for n, t in times.items()))
+    assert times[1] < 1.15 * min(times.values())
+
+
 def test_full_size_prediction_with_all_kinds_stays_under_four_gigabytes():
     import resource
 

@@ -7,6 +7,7 @@ kept: seven channels of a 184 x 630 x 630 tomogram are 256 MB of float32.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,7 +24,7 @@ from pipelines.core.inference import (
     is_out_of_memory,
     list_symmetries,
 )
-from pipelines.core.tiling import Tile, Tiling, plan_tiles
+from pipelines.core.tiling import Tile, TilePlan, Tiling, plan_tiles
 from pipelines.errors import DeviceMemoryError
 from pipelines.tasks.cryoet_picking.config import Config
 from pipelines.tasks.cryoet_picking.data import Geometry
@@ -34,6 +35,7 @@ from pipelines.text import Text
 
 Scores = NDArray[np.float32]
 _SMALLEST_WINDOW_VOX = 32
+_MOST_WINDOWS = 16  # a larger batch gains nothing, and makes stopping slow
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def predict_scores(
         volume: `(Z, Y, X)` float16 of unit spread.
         config: Window, overlap, symmetries, precision.
         on_progress: Told the share that is done.
-        is_cancelled: Asked before each window; if true the rest stays 0, and there are no kinds at
-            all before the first window.
+        is_cancelled: Asked before each batch of windows; if true the rest stays 0, and there are
+            no kinds at all before the first one.
 
     Returns:
         `(K, Z', Y', X')` float32 in [0, 1] on the grid of the answer, `Z' = ceil(Z / stride)`.
@@ -82,57 +84,95 @@ def predict_scores(
     Raises:
         DeviceMemoryError: Not even the smallest window fits.
     """
-    window = min(config.window_vox, _fitting_window(networks[0], config))
-    while True:
+    fit: _Fit | None = _fit(networks[0], volume.shape, config)
+    while fit is not None:
         try:
-            return _slide(networks, volume, config, window, on_progress, is_cancelled)
+            return _slide(networks, volume, config, fit, on_progress, is_cancelled)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        if window <= _SMALLEST_WINDOW_VOX:
-            raise DeviceMemoryError(Text("cryoet.no_memory", window=window))
-        window = max(_SMALLEST_WINDOW_VOX, window // 2 // 16 * 16)
+        fit = fit.smaller()
+    raise DeviceMemoryError(Text("cryoet.no_memory", window=_SMALLEST_WINDOW_VOX))
 
 
-def _fitting_window(ready: Ready, config: Config) -> int:
-    """Choose the largest window whose features fit half of the free memory.
+@dataclass(frozen=True)
+class _Fit:
+    """Say how much goes through a network at once.
+
+    Attributes:
+        window_vox: Largest side of a window.
+        batch: Windows computed together.
+    """
+
+    window_vox: int
+    batch: int
+
+    def smaller(self) -> _Fit | None:
+        """Return what to try when memory ran out: fewer windows, then smaller ones, then None."""
+        if self.batch > 1:
+            return _Fit(self.window_vox, self.batch // 2)
+        if self.window_vox <= _SMALLEST_WINDOW_VOX:
+            return None
+        return _Fit(max(_SMALLEST_WINDOW_VOX, self.window_vox // 2 // 16 * 16), 1)
+
+
+def _fit(ready: Ready, shape: Sequence[int], config: Config) -> _Fit:
+    """Choose window and batch whose features fit half of the free memory.
 
     Features of all levels are about 5 x width values a voxel of the finest level at 4 bytes, twice
-    for the copies that convolutions make.
+    for the copies that convolutions make. On a CPU windows go one by one: one of 128 voxels keeps
+    all cores busy, and two together leave the cache (see `tests/benchmarks/test_cryoet.py`).
     """
     finest = config.width if ready.model.stride == 2 else max(8, config.width // 2)
     per_voxel = 10 * 4 * 5 * finest / ready.model.stride**3
-    budget = 0.5 * min(free_memory_bytes(ready.device), 4e9 if ready.device.type == "cpu" else 1e12)
-    side = int((budget / per_voxel) ** (1 / 3)) // 16 * 16
-    return max(_SMALLEST_WINDOW_VOX, side)
+    is_cpu = ready.device.type == "cpu"
+    budget = 0.5 * min(free_memory_bytes(ready.device), 4e9 if is_cpu else 1e12)
+    fitting = int((budget / per_voxel) ** (1 / 3)) // 16 * 16
+    window = min(config.window_vox, max(_SMALLEST_WINDOW_VOX, fitting))
+    if is_cpu:
+        return _Fit(window, 1)
+    num_vox = math.prod(_sides(ready.model, shape, window))
+    return _Fit(window, min(_MOST_WINDOWS, max(1, int(budget / (per_voxel * num_vox)))))
+
+
+def _sides(model: Any, shape: Sequence[int], window: int) -> tuple[int, ...]:
+    """Return the sides of a window in voxels: no larger than the volume asks for."""
+    return tuple(min(window, _rounded(n, model.multiple)) for n in shape)
 
 
 def _slide(
     networks: Sequence[Ready],
     volume: NDArray[np.float16],
     config: Config,
-    window: int,
+    fit: _Fit,
     on_progress: Callable[[float], None] | None,
     is_cancelled: Callable[[], bool] | None,
 ) -> Scores:
     model = networks[0].model
     stride = int(model.stride)
     coarse = tuple(-(-n // stride) for n in volume.shape)
-    sides = tuple(min(window, _rounded(n, model.multiple)) // stride for n in volume.shape)
+    sides = tuple(n // stride for n in _sides(model, volume.shape, fit.window_vox))
     tiling = Tiling(sides, config.overlap, multiple=max(1, model.multiple // stride))
     plan = plan_tiles(coarse, tiling)
     scores: Scores | None = None
-    for number, tile in enumerate(plan.tiles):
+    for first in range(0, len(plan.tiles), fit.batch):
         if is_cancelled is not None and is_cancelled():
             break
-        starts = [a - p[0] for a, p in zip(tile.start, plan.padding, strict=True)]
-        answer = _answer(networks, _cut(volume, starts, tile.size, stride), config)
+        tiles = plan.tiles[first : first + fit.batch]
+        starts = [_start(tile, plan) for tile in tiles]
+        windows = [_cut(volume, s, t.size, stride) for s, t in zip(starts, tiles, strict=True)]
+        answers = _answer(networks, np.stack(windows), config)
         if scores is None:
-            scores = np.zeros((len(answer), *coarse), np.float32)
-        _add(scores, answer, tile, starts)
+            scores = np.zeros((answers.shape[1], *coarse), np.float32)
+        for answer, tile, start in zip(answers, tiles, starts, strict=True):
+            _add(scores, answer, tile, start)
         if on_progress is not None:
-            on_progress((number + 1) / len(plan.tiles))
+            on_progress((first + len(tiles)) / len(plan.tiles))
     return np.zeros((0, *coarse), np.float32) if scores is None else scores
+
+
+def _start(tile: Tile, plan: TilePlan) -> list[int]:
+    return [a - p[0] for a, p in zip(tile.start, plan.padding, strict=True)]
 
 
 def _rounded(size: int, multiple: int) -> int:
@@ -157,20 +197,21 @@ def _cut(
 
 
 def _answer(
-    networks: Sequence[Ready], window: NDArray[np.float32], config: Config
+    networks: Sequence[Ready], windows: NDArray[np.float32], config: Config
 ) -> NDArray[np.float32]:
+    """Score windows `(B, Z, Y, X)`; returns `(B, K, Z', Y', X')` in [0, 1]."""
     symmetries = list_symmetries(cast("Symmetries", config.symmetries), 3)
     total: Tensor | None = None
     with torch.inference_mode():
         for ready in networks:
-            source = torch.from_numpy(window)[None, None].to(ready.device)
+            source = torch.from_numpy(windows)[:, None].to(ready.device)
             for symmetry in symmetries:
                 with autocast(ready.device, cast("Precision", config.precision)):
                     logits = ready.model(symmetry.apply(source).contiguous())
-                answer = symmetry.undo(activate(logits, is_heat=ready.is_heat))[0].cpu()
+                answer = symmetry.undo(activate(logits, is_heat=ready.is_heat))
                 total = answer if total is None else total.add_(answer)
     assert total is not None
-    return np.asarray(total.numpy(), np.float32) / np.float32(len(symmetries) * len(networks))
+    return np.asarray(total.cpu().numpy(), np.float32) / np.float32(len(symmetries) * len(networks))
 
 
 def activate(logits: Tensor, *, is_heat: bool) -> Tensor:

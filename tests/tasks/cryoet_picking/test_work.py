@@ -103,15 +103,21 @@ def test_network_of_a_checkpoint_predicts_the_same_again(trained, tree, tmp_path
     assert_allclose(first.values["scores"], second.values["scores"])
 
 
-def test_windows_of_any_size_give_nearly_the_same_scores(trained, tree):
+@pytest.fixture
+def ready(trained):
     from pipelines.core.checkpoints import load_card, load_weights
-    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
+    from pipelines.tasks.cryoet_picking.infer import make_ready
     from pipelines.tasks.cryoet_picking.model import build_network
-    from pipelines.tasks.cryoet_picking.volumes import normalised
 
     model = build_network(load_card(trained[0]).architecture)
     model.load_state_dict(load_weights(trained[0]))
-    ready = make_ready(model, torch.device("cpu"), is_heat=False)
+    return make_ready(model, torch.device("cpu"), is_heat=False)
+
+
+def test_windows_of_any_size_give_nearly_the_same_scores(ready, tree):
+    from pipelines.tasks.cryoet_picking.infer import predict_scores
+    from pipelines.tasks.cryoet_picking.volumes import normalised
+
     volume = normalised(TASK.open_dataset(record_of(tree))[0].image)
     full = dataclasses.replace(QUICK, precision="full", overlap=0.5)
     whole = predict_scores([ready], volume, full)
@@ -121,14 +127,59 @@ def test_windows_of_any_size_give_nearly_the_same_scores(trained, tree):
     assert np.abs(whole - cut)[inner].max() < 0.05
 
 
-def test_odd_sides_are_predicted_whole(trained):
-    from pipelines.core.checkpoints import load_card, load_weights
-    from pipelines.tasks.cryoet_picking.infer import make_ready, predict_scores
-    from pipelines.tasks.cryoet_picking.model import build_network
+@pytest.mark.parametrize("batch", [2, 3, 16])
+def test_windows_computed_together_score_as_one_by_one(ready, batch, monkeypatch):
+    """Rotated and mirrored copies too; the last batch is smaller."""
+    from pipelines.tasks.cryoet_picking import infer
 
-    model = build_network(load_card(trained[0]).architecture)
-    model.load_state_dict(load_weights(trained[0]))
-    ready = make_ready(model, torch.device("cpu"), is_heat=False)
+    volume = np.random.default_rng(0).normal(size=(40, 70, 90)).astype(np.float16)
+    config = dataclasses.replace(QUICK, window_vox=32, symmetries="all", precision="full")
+    alone = infer.predict_scores([ready, ready], volume, config)
+    shares = []
+    monkeypatch.setattr(infer, "_fit", lambda *_: infer._Fit(32, batch))
+    together = infer.predict_scores([ready, ready], volume, config, on_progress=shares.append)
+    assert_allclose(together, alone, atol=1e-5)  # the order of sums in a convolution
+    assert shares[-1] == 1.0
+    assert len(shares) > 1 or batch == 16
+
+
+def test_a_gpu_takes_as_many_windows_as_half_of_its_free_memory_holds(ready, monkeypatch):
+    from pipelines.tasks.cryoet_picking import infer
+
+    gpu = dataclasses.replace(ready, device=torch.device("cuda"))
+    config = dataclasses.replace(QUICK, window_vox=64)
+    a_window = 10 * 4 * 5 * QUICK.width / 8 * 64**3
+    for free, expected in (
+        (2.5 * a_window, infer._Fit(64, 1)),
+        (8.5 * a_window, infer._Fit(64, 4)),
+        (1e12, infer._Fit(64, 16)),
+        (a_window / 2, infer._Fit(32, 2)),  # a smaller window before none at all
+    ):
+        monkeypatch.setattr(infer, "free_memory_bytes", lambda _, free=free: int(free))
+        assert infer._fit(gpu, (184, 630, 630), config) == expected
+    assert infer._fit(ready, (184, 630, 630), config).batch == 1, "alone on a CPU"
+
+
+def test_memory_that_runs_out_halves_the_batch_and_then_the_window(ready, monkeypatch):
+    from pipelines.errors import DeviceMemoryError
+    from pipelines.tasks.cryoet_picking import infer
+
+    tried = []
+
+    def full(networks, windows, config):
+        tried.append((len(windows), windows.shape[-1]))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(infer, "_fit", lambda *_: infer._Fit(96, 4))
+    monkeypatch.setattr(infer, "_answer", full)
+    with pytest.raises(DeviceMemoryError):
+        infer.predict_scores([ready], np.zeros((96, 192, 192), np.float16), QUICK)
+    assert tried == [(4, 96), (2, 96), (1, 96), (1, 48), (1, 32)]
+
+
+def test_odd_sides_are_predicted_whole(ready):
+    from pipelines.tasks.cryoet_picking.infer import predict_scores
+
     volume = np.random.default_rng(0).normal(size=(21, 43, 70)).astype(np.float16)
     scores = predict_scores([ready], volume, QUICK)
     assert scores.shape == (6, 11, 22, 35)
