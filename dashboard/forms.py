@@ -41,8 +41,12 @@ def draw_option(prefix: str, info: OptionInfo, value: Any) -> Any:
     key = option_key(prefix, info.name)
     if key not in st.session_state:
         st.session_state[key] = value
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
-        shown = _DRAWERS[_drawer(info)](key, info)
+    drawer = _drawer(info)
+    may_wrap = drawer == "buttons"  # they leave no room beside them in a narrow column
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", gap="small", wrap=may_wrap
+    ):  # fmt: skip
+        shown = _DRAWERS[drawer](key, info)
         if shown != info.default:
             _draw_reset(key, info)
     return shown

@@ -1,7 +1,9 @@
 """What a classification model answers: at its temperature, averaged, and of pictures dropped in."""
 
+import csv
 import dataclasses
 import io
+import json
 import os
 import shutil
 
@@ -9,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import actions, datasets
+from pipelines import actions, cli, datasets
 from pipelines import config as configs
 from pipelines.contract import TrainingData
 from pipelines.core.checkpoints import load_card, update_card
-from pipelines.core.classification import work
+from pipelines.core.classification import embedding, work
 from pipelines.core.classification.statistics import temper
 from pipelines.errors import CheckpointError, CheckpointMismatchError
 from pipelines.registry import get_task
@@ -173,3 +175,32 @@ def test_a_table_is_scored_by_the_classes_that_it_names(tmp_path):
     assert part.metrics["auc"] == 1.0
     assert part.metrics["accuracy"] == 0.5
     assert part.metrics["balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_cluster_writes_a_row_a_picture_with_its_class_and_its_group(tmp_path, monkeypatch, capsys):
+    data = tmp_path / "animals"
+    rng = np.random.default_rng(0)
+    lines = ["file,label,patient"]
+    for number in range(12):
+        pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        pixels[:16] //= 1 + number % 2
+        data.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(data / f"{number}.png")
+        if number < 10:  # the last two have no label
+            lines.append(f"{number}.png,{('cat', 'dog')[number % 2]},p{number // 3}")
+    (data / "labels.csv").write_text("\n".join(lines))
+    plane = embedding.project
+    monkeypatch.setattr(embedding, "project", lambda features, how: plane(features, "pca"))
+    checkpoint, out = REPOSITORY / "checkpoints" / "own_images" / "demo", tmp_path / "map"
+    words = ["cluster", "own_images", "--checkpoint", checkpoint, "--data", data, "--out", out]
+    assert cli.main([str(w) for w in words]) == 0
+    with (out / "embedding.csv").open(encoding="utf-8") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 12
+    assert (rows["3.png"]["label"], rows["3.png"]["group"]) == ("dog", "p1")
+    assert (rows["11.png"]["label"], rows["11.png"]["group"]) == ("", "")
+    assert {"pca_x", "tsne_y", "umap_x", "kmeans", "gaussian", "hdbscan"} <= set(rows["0.png"])
+    found = json.loads((out / "clusters.json").read_text())
+    assert set(found["clusters"]) == {"kmeans", "gaussian", "hdbscan"}
+    assert "nmi_groups" in found["clusters"]["kmeans"]
+    assert "silhouette" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from dashboard.choices import Choices, pick_data, pick_model, pick_run, scratch_
 from dashboard.custom.classification.desk import (
     Desk,
     choose_picture,
+    draw_more,
     draw_why,
     make_tiles,
     why_key,
@@ -191,7 +192,7 @@ def _pick_features(desk: Desk, atlas: Any) -> Any:
     made = _kept(desk, atlas, f"backbone_{''.join(c for c in name if c.isalnum())}", make)
     if not bool(made["is_pretrained"]):
         st.warning(tr("classes_page.not_pretrained", name=name))
-    return atlas.with_features(made["features"])
+    return atlas.with_features(made["features"], name)
 
 
 # --- points and pictures --------------------------------------------------------------------------
@@ -231,7 +232,8 @@ def _draw_selection(desk: Desk, atlas: Any, clusters: np.ndarray, rows: list[int
         rows = [int(i) for i in np.flatnonzero(clusters == chosen)]
         title = tr("classes_panel.map.cluster", number=chosen, n=len(rows))
     st.markdown(f"**{title}**")
-    some = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(_PAGE, len(rows)))]
+    count = int(st.session_state.get(f"{key}.shown", _PAGE))
+    some = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(count, len(rows)))]
     items = [atlas.item_ids[i] for i in some]
     names = [atlas.classes[atlas.labels[i]] if atlas.labels[i] >= 0 else "–" for i in some]
     picture = st.session_state.get(f"{key}.picture")
@@ -240,5 +242,6 @@ def _draw_selection(desk: Desk, atlas: Any, clusters: np.ndarray, rows: list[int
         label=title, chosen=picture, on_click=lambda item_id: choose_picture(key, item_id),
         opens=why_key(key),
     )  # fmt: skip
+    draw_more(key, count, len(rows))
     if picture is not None:
         draw_why(desk, picture, key)

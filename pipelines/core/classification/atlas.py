@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ class Atlas:
         groups: `(N,)` names; a picture without a group has its own.
         odds: `(N, C)` probabilities.
         classes: Names of the classes.
+        backbone: Name of the timm model whose features they are, "" for the model's own.
     """
 
     item_ids: tuple[str, ...]
@@ -65,6 +67,7 @@ class Atlas:
     groups: Array
     odds: Array
     classes: tuple[str, ...]
+    backbone: str = ""
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -81,11 +84,9 @@ class Atlas:
         """Whether some pictures belong together."""
         return len(np.unique(self.groups)) < len(self.groups)
 
-    def with_features(self, features: Array) -> Atlas:
-        """Return the map of the same pictures by other features, such as those of a backbone."""
-        return Atlas(
-            self.item_ids, features, self.labels, self.groups, self.odds, self.classes
-        )  # fmt: skip
+    def with_features(self, features: Array, backbone: str) -> Atlas:
+        """Return the map of the same pictures by the features of a backbone."""
+        return dataclasses.replace(self, features=features, backbone=backbone)
 
     def scatter(
         self, plane: Array, controls: MapControls, clusters: Array, threshold: float
@@ -101,10 +102,15 @@ class Atlas:
         series, names = self._series(controls.colour_by, clusters, threshold)
         axes = ("x", "y") if controls.projection == "pca" else ("no_unit", "no_unit")
         return ScatterView(
-            Text("classes_panel.map.title", n=len(self)), plane, series, names,
+            self._title(), plane, series, names,
             tuple(i.rsplit("/", 1)[-1] for i in self.item_ids),
             *(Text(f"classes_panel.map.{axis}") for axis in axes),
         )  # fmt: skip
+
+    def _title(self) -> Text:
+        if self.backbone:
+            return Text("classes_panel.map.title_of", n=len(self), name=self.backbone)
+        return Text("classes_panel.map.title", n=len(self))
 
     def _series(self, by: str, clusters: Array, threshold: float) -> tuple[Array, tuple[Text, ...]]:
         """Return the series of each point and the names of the series."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -95,7 +96,7 @@ def _cluster(task: ImageClassification, values: Values, terminal: Terminal) -> i
     run.progress(1, 1, Text("classes.stage.mapping"), None)
     report = embedding.analyse(features, labels, groups, num_clusters=number)
     out.mkdir(parents=True, exist_ok=True)
-    _write_map(out / "embedding.csv", [s.item_id for s in kept], labels, groups, report)
+    _write_map(out / "embedding.csv", kept, report)
     result = _plain({"clusters": report.scores, "neighbours": report.neighbours})
     write_json(out / "clusters.json", result)
     terminal.table([(verbatim(m), verbatim(_shown(s))) for m, s in report.scores.items()])
@@ -118,7 +119,9 @@ def _model_features(
     stored = {n: v for n, v in card.config.items() if n in known}
     config = configs.parse(task.config_type, {**stored, "explain": False, "test_flips": False})
     kept, found = [], []
-    for done, prediction in enumerate(task.predict(folder, samples, config, run)):
+    # features know no classes, so that a model serves pictures of others too
+    blind = [dataclasses.replace(sample, truth=None) for sample in samples]
+    for done, prediction in enumerate(task.predict(folder, blind, config, run)):
         if "features" in prediction.values:
             kept.append(samples[done])
             found.append(prediction.values["features"])
@@ -148,8 +151,12 @@ def _shown(scores: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
 
 
-def _write_map(path: Path, names: Sequence[str], labels: Any, groups: Any, report: Any) -> None:
+def _write_map(path: Path, samples: Sequence[Sample], report: Any) -> None:
+    """Write a row a picture; label and group stay empty where they are not known."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "label", "group", *report.columns])
-        writer.writerows(zip(names, labels, groups, *report.columns.values(), strict=True))
+        for sample, *places in zip(samples, *report.columns.values(), strict=True):
+            label = "" if sample.truth is None else sample.meta["classes"][sample.truth]
+            group = "" if sample.group == sample.item_id else sample.group
+            writer.writerow([sample.item_id, label, group, *places])

@@ -117,3 +117,17 @@ def test_colours_of_the_map_mean_what_they_say():
     assert words("group") == ["s", "s", "c"]
     assert words("cluster") == ["2", "–", "2"]
     assert words("loss") == ["0.1 – 0.7", "> 2", "–"]
+
+
+def test_a_map_by_a_backbone_says_so():
+    """The title used to speak of the model's features whatever was shown."""
+    none = np.zeros(0)
+    own = Atlas(("a",), np.zeros((1, 2), np.float32), none, none, none, ())
+    other = own.with_features(np.ones((1, 3), np.float32), "resnet18")
+    titles = [
+        atlas.scatter(np.zeros((1, 2)), MapControls(colour_by="group"), none, 0.5).title
+        for atlas in (own, other)
+    ]
+    assert "resnet18" not in titles[0].params.values()
+    assert "resnet18" in titles[1].params.values()
+    assert other.features.shape == (1, 3)
