@@ -3,6 +3,10 @@
 
 def main() -> None:
     """Draw the page that the address names."""
+    from dashboard.start import wait_until_loaded
+
+    wait_until_loaded()
+
     import streamlit as st
 
     from dashboard.address import note_page
@@ -23,5 +27,13 @@ def main() -> None:
     freeze_modules()
 
 
-if __name__ == "__main__":  # a spawned process imports this file again, under another name
+# this file has three lives: the server imports it for `app`, each visit runs it as `__main__`, and
+# a spawned process imports it once more, under a third name, and needs nothing of it
+if __name__ == "__main__":
     main()
+elif __name__ == "streamlit_app":
+    import streamlit as st
+
+    from dashboard.start import lifespan
+
+    app = st.App(__file__, lifespan=lifespan)

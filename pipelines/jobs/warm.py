@@ -103,7 +103,9 @@ class WarmProcess:
 
                 # spawn everywhere: a forked copy of a server with threads may hang
                 context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+                self._pool = ProcessPoolExecutor(
+                    max_workers=1, mp_context=context, initializer=_end_with_parent
+                )
                 threading.Thread(
                     target=self._close_when_idle, args=(self._pool,), daemon=True
                 ).start()
@@ -197,6 +199,20 @@ def _call(function_name: str, arguments: tuple[Any, ...]) -> Any:
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise MemoryError(str(error)) from None  # torch's own class may not cross over
         raise
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when its server does, even one that was killed and closed nothing."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "called in a worker"
+
+    def wait_and_end() -> None:
+        parent.join()
+        os._exit(0)
+
+    threading.Thread(target=wait_and_end, daemon=True).start()
 
 
 def _end(pool: ProcessPoolExecutor) -> None:

@@ -1,0 +1,67 @@
+"""Use the second in which the first visitor's browser loads Streamlit: load our modules meanwhile.
+
+Streamlit runs a script, and so imports what it needs, only when a browser has opened its socket.
+`st.App` has a hook for the start of the server, so the tasks, pages and texts are there by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import streamlit as st
+
+from pipelines.jobs.warm import close_warm
+
+_PAGES: Final = ("home", "task")  # where most visits begin
+_BROWSER_AFTER_S: Final = 0.1  # the server listens as soon as the hook has returned
+_loaded = threading.Event()
+_loaded.set()  # nothing is under way, as in tests, where no server starts
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:  # st.App names no public type for it
+    """Load modules beside the starting server, and open a browser as `streamlit run` does."""
+    _loaded.clear()
+    threading.Thread(target=_load, name="load-pages", daemon=True).start()
+    if not st.get_option("server.headless"):
+        asyncio.get_running_loop().call_later(_BROWSER_AFTER_S, _open_browser)
+    try:
+        yield
+    finally:  # uvicorn ends by the signal itself, so what is left for the exit is never run
+        close_warm()
+
+
+def wait_until_loaded() -> None:
+    """Let a page wait for modules under way: it needs them, and two importing threads can clash."""
+    _loaded.wait()
+
+
+def _load() -> None:
+    try:
+        from dashboard.memory import freeze_modules
+        from pipelines.registry import load_tasks
+        from pipelines.text import LANGUAGES, Text, render
+
+        for page in _PAGES:
+            importlib.import_module(f"dashboard.pages.{page}")
+        load_tasks()
+        for language in LANGUAGES:
+            render(Text("pages.product"), language)
+        freeze_modules()
+    finally:
+        _loaded.set()
+
+
+def _open_browser() -> None:
+    """Open the page; Streamlit does so for a plain script, and not for an `App`."""
+    from streamlit import cli_util
+    from streamlit.web.server import server_util
+
+    named = st.get_option("browser.serverAddress")
+    address = named if named != "localhost" else st.get_option("server.address") or named
+    cli_util.open_browser(server_util.get_url(server_util.get_display_address(address)))

@@ -1,0 +1,92 @@
+"""What happens while the server starts: modules are loaded, a browser opens, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit import cli_util
+from streamlit.web.server.app_discovery import discover_asgi_app
+
+from dashboard import start
+
+ROOT = Path(__file__).parents[2]
+
+
+def live(seconds: float = 0.0) -> None:
+    async def run() -> None:
+        async with start.lifespan(None):
+            await asyncio.sleep(seconds)
+
+    asyncio.run(run())
+
+
+def test_streamlit_finds_the_served_app_in_the_entry_file() -> None:
+    found = discover_asgi_app(ROOT / "streamlit_app.py")
+    assert (found.is_asgi_app, found.import_string) == (True, "streamlit_app:app")
+
+
+def test_pages_are_loaded_before_a_script_goes_on() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from dashboard import start\n"
+        "async def run():\n"
+        "    async with start.lifespan(None):\n"
+        "        start.wait_until_loaded()\n"
+        "        print('dashboard.pages.task' in sys.modules, 'torch' in sys.modules)\n"
+        "asyncio.run(run())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "False"]
+
+
+def test_a_script_without_a_server_waits_for_nothing() -> None:
+    start.wait_until_loaded()
+
+
+@pytest.mark.parametrize("is_headless", [True, False])
+def test_a_browser_opens_unless_the_server_is_headless(
+    monkeypatch: pytest.MonkeyPatch, is_headless: bool
+) -> None:
+    opened: list[str] = []
+    options = {
+        "server.headless": is_headless,
+        "server.address": "127.0.0.1",
+        "browser.serverAddress": "localhost",
+    }
+    monkeypatch.setattr(st, "get_option", options.__getitem__)
+    monkeypatch.setattr(cli_util, "open_browser", opened.append)
+    live(0.3)
+    assert [url.split(":")[1] for url in opened] == ([] if is_headless else ["//127.0.0.1"])
+
+
+def test_the_warm_process_ends_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn ends by the signal itself, and what was registered for the exit never ran."""
+    closed: list[bool] = []
+    monkeypatch.setattr(st, "get_option", lambda _name: True)
+    monkeypatch.setattr(start, "close_warm", lambda: closed.append(True))
+    live()
+    assert closed == [True]
+
+
+def test_the_warm_process_ends_with_a_killed_server() -> None:
+    """A worker of a killed server stayed for ever, with torch in memory; here it holds the pipe."""
+    code = (
+        "import os\n"
+        "from pipelines.jobs import warm\n"
+        "if __name__ == '__main__':\n"
+        "    print(warm.warm_call('pipelines.jobs.warm:process_number'), flush=True)\n"
+        "    os._exit(1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert int(done.stdout) > 0
