@@ -13,7 +13,7 @@ from pipelines.evidence import svg
 from pipelines.text import Language, Text, format_bytes, format_duration, format_number, render
 
 _MOST_ROWS: Final = 40
-_CHART_SHARE: Final = 0.8
+_CHART_SHARE: Final = 0.75
 _DECIMALS: Final = 3
 
 

@@ -28,6 +28,7 @@ from pipelines.text import Language, Text, render
 _TEMPLATE: Final = Path(__file__).with_name("report.typ")
 _TONES: Final = {"warning": "#b35900", "error": "#b42318"}
 _ACCENT: Final = "#0b6e8f"
+_LED_IN: Final = (Picture, Row, Bullets, Code)  # what the paragraph before it speaks of
 _LONG_TABLE: Final = 24
 """Rows from which a table may go on to the next page."""
 
@@ -69,11 +70,11 @@ class _Source:
         self._num_pictures = 0
 
     def set_all(self, elements: Sequence[Element]) -> str:
-        """Return the elements under one another; words before a figure stay on its page."""
+        """Return the elements under one another; words that lead to a figure stay on its page."""
         parts = []
         for element, following in zip_longest(elements, elements[1:]):
             part = self._set(element)
-            if isinstance(element, Paragraph) and isinstance(following, (Picture, Row)):
+            if isinstance(element, Paragraph) and isinstance(following, _LED_IN):
                 part = f"#block(sticky: true)[{part}]"
             parts.append(part)
         return "\n\n".join(parts)

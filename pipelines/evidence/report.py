@@ -44,6 +44,7 @@ Chapter = Literal["data", "method", "results", "limits"]
 _FEW_ITEMS: Final = 14
 _MOST_ROWS_FOR_CURVES: Final = 200_000
 _MOST_ABLATIONS: Final = 12
+_MOST_CHANGES: Final = 4
 _FLAT: Final = 1e-9
 _LONG_NAME: Final = 9
 _LONG_LIST: Final = 110
@@ -221,8 +222,7 @@ def _method(facts: RunFacts) -> Iterator[Block]:
         return
     infos = [i for i in configs.describe(facts.task.config_type) if i.name in changed]
     rows = tuple(
-        (i.label, verbatim(i.name), _value(changed[i.name], i.unit), _value(i.default, i.unit))
-        for i in infos
+        (i.label, verbatim(i.name), _value(i, changed[i.name]), _value(i, i.default)) for i in infos
     )
     columns = ("option", "name", "value", "default")
     names = tuple(Text(f"evidence.column.{name}") for name in columns)
@@ -235,10 +235,14 @@ def _device_words(facts: RunFacts) -> Text:
     return verbatim(str(name))
 
 
-def _value(value: Any, unit: str) -> Any:  # an option's value
+def _value(info: configs.OptionInfo, value: Any) -> Any:  # a text, or a number to be aligned
+    if isinstance(value, bool):
+        return Text(f"evidence.{'yes' if value else 'no'}")
+    if value in info.choices:
+        return info.choice_label(value)
     if isinstance(value, float):
-        return Text("evidence.quantity", value=value, unit=unit) if unit else value
-    return verbatim(f"{value} {unit}".strip() or "–")
+        return Text("evidence.quantity", value=value, unit=info.unit) if info.unit else value
+    return verbatim(f"{value} {info.unit}".strip() or "–")
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -438,12 +442,24 @@ def _ablation_row(run: Run, facts: RunFacts) -> tuple[Any, ...]:
     name = facts.task.main_metric.name
     value = float("nan") if part is None else float(part["metrics"].get(name) or float("nan"))
     interval = None if part is None else part["intervals"].get(name)
-    mine, other = facts.run.request.config, run.request.config
-    changes = [f"{n} = {other[n]}" for n in other if mine.get(n) != other[n]]
     is_self = run.run_id == facts.run.run_id
-    words = Text("evidence.this_run") if is_self else verbatim(_some(changes) or "–")
+    words = Text("evidence.this_run") if is_self else _changes(run, facts)
     count = 0 if part is None else len(part["item_ids"])
     return verbatim(run.short_id), words, value, _bounds(interval), count
+
+
+def _changes(run: Run, facts: RunFacts) -> Text:
+    """Name the options of another training that differ, the first few where there are many."""
+    mine, other = facts.run.request.config, run.request.config
+    infos = configs.describe(facts.task.config_type)
+    differing = [i for i in infos if i.name in other and mine.get(i.name) != other[i.name]]
+    named = [
+        Text("evidence.change", option=i.label, value=_value(i, other[i.name]))
+        for i in differing[:_MOST_CHANGES]
+    ]
+    if len(differing) > _MOST_CHANGES:
+        named.append(Text("evidence.more_changes", n=len(differing) - _MOST_CHANGES))
+    return Text("evidence.changes", changes=named) if named else verbatim("–")
 
 
 # --- limits and repetition ------------------------------------------------------------------------

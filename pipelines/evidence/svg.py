@@ -28,6 +28,7 @@ WIDTH: Final = 640
 NARROW: Final = 320
 _HEIGHT: Final = 232
 _HEIGHT_OF_NARROW: Final = 200
+_SHARE_OF_NARROW: Final = 0.8  # of its column, for one image: two rows of charts have its height
 _FONT: Final = 12
 _LETTER: Final = 0.53  # mean width of a letter, in heights of the font
 _INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
@@ -143,7 +144,9 @@ def _(view: views.ImageView, language: Language, width: int = WIDTH) -> str | No
     columns = min(count, 3)
     gap = 10
     is_alone = count == 1 and width == WIDTH  # half as wide, its legend beside it
-    side = width / 2 if is_alone else (width - gap * (columns - 1)) / columns
+    side = (width - gap * (columns - 1)) / columns
+    if count == 1:
+        side *= 0.5 if is_alone else _SHARE_OF_NARROW
     parts, y, tallest = [], 0.0, 0.0
     for index, pane in enumerate(view.panes):
         if index and index % columns == 0:

@@ -521,3 +521,31 @@ def test_the_weights_that_did_best_on_the_unseen_tomogram_are_kept(tmp_path):
     last = network(5.0)
     again.restore(last)
     assert last.weight.item() == 2.0
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_own_part_of_a_report_takes_at_most_three_of_its_four_pages(
+    trained, tree, tmp_path, language
+):
+    """With tables, curves and slices, in both languages; the whole was six pages long once."""
+    from pipelines.contract import ReportContext
+    from pipelines.core.checkpoints import load_card
+    from pipelines.evidence.document import Document, Part, Row, lay_out
+    from pipelines.evidence.pdf import to_pdf
+    from pipelines.text import verbatim
+
+    record = record_of(tree)
+    samples = TASK.open_dataset(record)
+    found = {p.item_id: p for p in TASK.predict(trained[0], samples, QUICK, Reporter(tmp_path))}
+    rows = TASK.statistics(found[samples[0].item_id], samples[0].truth)
+    point = TASK.best_operating_point(rows)
+    context = ReportContext(
+        record, samples, QUICK, load_card(trained[0]).architecture, found, rows, point,
+        {"validation": (samples[0].item_id,)},
+    )  # fmt: skip
+    parts = tuple(Part(s.title, s.blocks) for s in TASK.report_sections(context))
+    document = Document(verbatim("Report"), verbatim("of a run"), parts)
+    rows_of_figures = [e for e in lay_out(document, language) if isinstance(e, Row)]
+    assert len(rows_of_figures) == 2, "curves of two kinds, and one slice twice"
+    pages = to_pdf(document, language).count(b"/Type/Page/")
+    assert 1 <= pages <= 3
