@@ -124,29 +124,48 @@ def test_time_from_command_to_usable_page(browser, tmp_path, path: str, own: str
 
 
 def test_time_from_opening_to_the_first_overlay(browser, tmp_path) -> None:
-    """Home, "See a result now", the demo model's answer; then the threshold moves the overlay."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1100})
-    with server(ROOT / "streamlit_app.py", tmp_path) as url:
-        wait_for_server(url)
-        start = time.perf_counter()
-        page.goto(url)
-        page.locator(".st-key-home-em_membrane-predict button").click(timeout=TIMEOUT_MS)
-        picture = page.locator(".canvas-root[data-painted]").first
-        picture.wait_for(timeout=TIMEOUT_MS)
-        seconds = time.perf_counter() - start
-        page.wait_for_timeout(SETTLED_MS)
-        before = picture.screenshot()
-        page.locator("[class*='st-key-threshold-predict'] input[type=range]").focus()
-        for _ in range(20):
-            page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(SETTLED_MS)
-        after = picture.screenshot()
-    page.close()
+    """Home, "See a result now", the demo model's answer; then the threshold moves the overlay.
+
+    The first visit is not counted: it compiles every module of torch, which pip does on a user's
+    machine. The counted one has a home of its own, without sample, data set or answer.
+    """
+    for home in ("not-counted", "counted"):
+        page = browser.new_page(viewport={"width": 1440, "height": 1100})
+        with server(ROOT / "streamlit_app.py", tmp_path / home) as url:
+            wait_for_server(url)
+            parts = seconds_to_the_first_overlay(page, url)
+            before, after = overlay_before_and_after(page)
+        page.close()
 
     print(  # noqa: T201 - a measurement for people
-        f"\nopening to overlay: {seconds:.1f} s, goal 10 s, load {os.getloadavg()[0]:.1f}"
+        f"\nopening to overlay: {sum(parts):.1f} s, goal 10 s: home after {parts[0]:.1f} s, then "
+        f"{parts[1]:.1f} s; load {os.getloadavg()[0]:.1f}"
     )
     assert before != after, "the threshold moves the overlay"
+
+
+def seconds_to_the_first_overlay(page: sync_api.Page, url: str) -> tuple[float, float]:
+    """Return the seconds until home can be used, and from the click until the overlay is seen."""
+    start = time.perf_counter()
+    page.goto(url)
+    button = page.locator(".st-key-home-em_membrane-predict button")
+    button.wait_for(timeout=TIMEOUT_MS)
+    at_home = time.perf_counter()
+    button.click(timeout=TIMEOUT_MS)
+    page.locator(".canvas-root[data-painted]").first.wait_for(timeout=TIMEOUT_MS)
+    return at_home - start, time.perf_counter() - at_home
+
+
+def overlay_before_and_after(page: sync_api.Page) -> tuple[bytes, bytes]:
+    """Return the picture, and the picture after the threshold was moved by keys."""
+    picture = page.locator(".canvas-root[data-painted]").first
+    page.wait_for_timeout(SETTLED_MS)
+    before = picture.screenshot()
+    page.locator("[class*='st-key-threshold-predict'] input[type=range]").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(SETTLED_MS)
+    return before, picture.screenshot()
 
 
 def test_time_from_section_slider_to_picture(browser, tmp_path) -> None:
