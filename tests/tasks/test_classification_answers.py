@@ -15,7 +15,7 @@ from pipelines import actions, cli, datasets
 from pipelines import config as configs
 from pipelines.contract import TrainingData
 from pipelines.core.checkpoints import load_card, update_card
-from pipelines.core.classification import embedding, work
+from pipelines.core.classification import embedding, prediction, work
 from pipelines.core.classification.statistics import temper
 from pipelines.errors import CheckpointError, CheckpointMismatchError
 from pipelines.registry import get_task
@@ -135,6 +135,22 @@ def _png(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_turned_copies_of_a_dropped_picture_are_asked_on_wish_alone(trained, monkeypatch):
+    task, _, (folder, _), samples, _ = trained
+    asked = []
+    answer = prediction.Model.answer
+
+    def spy(model, pictures, *, has_flips, has_cams):
+        asked.append(has_flips)
+        return answer(model, pictures, has_flips=has_flips, has_cams=has_cams)
+
+    monkeypatch.setattr(prediction.Model, "answer", spy)
+    files = [("mine.png", _png(np.asarray(samples[0].image)))]
+    for words in ((), (False,), (True,)):
+        work.predict_files(task.id, [str(folder)], files, "cpu", *words)
+    assert asked == [True, False, True]
 
 
 def test_a_dropped_picture_is_answered_as_the_same_item_is(trained):

@@ -35,6 +35,10 @@ from pipelines.text import Text
 
 _PARTS = ("dataset", "dropped")
 _MOST_FILES = 200
+_TURN_BLIND = (
+    "symmetric",
+    "statistics",
+)  # networks that answer a turned copy as the picture itself
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 
 Answer = tuple[Prediction, np.ndarray] | Text
@@ -51,8 +55,12 @@ def show_predict(task: Task, choices: Choices) -> None:
         format_func=lambda name: tr(f"classes_page.predict.{name}"),
     )  # fmt: skip
     if part == "dataset":
-        others = _pick_others(task, choices.model)
-        changes = {"average_with": _joined(others)} if others else {}
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            others = _pick_others(task, choices.model)
+            has_flips = _pick_flips(task, (choices.model, *others))
+        changes: dict[str, Any] = {"average_with": _joined(others)} if others else {}
+        if has_flips != _flips_by_default(choices.model):
+            changes["test_flips"] = has_flips
         predict.show(task, choices, changes)
         with frame():
             draw_results(task, choices)
@@ -60,8 +68,9 @@ def show_predict(task: Task, choices: Choices) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_model(task)
         others = _pick_others(task, choices.model)
+        has_flips = _pick_flips(task, (choices.model, *others))
     with frame():
-        _draw_dropped(task, choices, (choices.model, *others))
+        _draw_dropped(task, choices, (choices.model, *others), has_flips=has_flips)
 
 
 def _pick_others(task: Task, model: CheckpointEntry) -> list[CheckpointEntry]:
@@ -77,6 +86,21 @@ def _pick_others(task: Task, model: CheckpointEntry) -> list[CheckpointEntry]:
     return [models[name] for name in names]
 
 
+def _pick_flips(task: Task, models: Sequence[CheckpointEntry]) -> bool:
+    """Offer to ask once instead of eight times, where turned copies are answered otherwise."""
+    default = _flips_by_default(models[0])
+    if all(m.card.architecture.get("name") in _TURN_BLIND for m in models):
+        return default
+    return st.toggle(
+        tr("classes_page.flips"), default, key=f"{task.id}.flips.{model_name(models[0])}",
+        help=tr("classes_page.flips_help"),
+    )  # fmt: skip
+
+
+def _flips_by_default(model: CheckpointEntry) -> bool:
+    return bool(model.card.config.get("test_flips", True))
+
+
 def _joined(models: Sequence[CheckpointEntry]) -> str:
     return os.pathsep.join(str(model.folder) for model in models)
 
@@ -85,7 +109,9 @@ def _joined(models: Sequence[CheckpointEntry]) -> str:
 
 
 @st.fragment
-def _draw_dropped(task: Any, choices: Choices, models: Sequence[CheckpointEntry]) -> None:
+def _draw_dropped(
+    task: Any, choices: Choices, models: Sequence[CheckpointEntry], *, has_flips: bool
+) -> None:
     uploads = st.file_uploader(
         tr("classes_page.drop"), accept_multiple_files=True, key=f"{task.id}.dropped",
         help=tr("classes_page.drop_help"),
@@ -98,7 +124,7 @@ def _draw_dropped(task: Any, choices: Choices, models: Sequence[CheckpointEntry]
     files = _readable(uploads)
     if not files:
         return
-    answers = _answers(task, models, files)
+    answers = _answers(task, models, files, has_flips=has_flips)
     found = {
         name: a for (name, _), a in zip(files, answers, strict=True) if not isinstance(a, Text)
     }
@@ -121,23 +147,27 @@ def _readable(uploads: Sequence[UploadedFile]) -> list[tuple[str, bytes]]:
 
 
 def _answers(
-    task: Task, models: Sequence[CheckpointEntry], files: Sequence[tuple[str, bytes]]
-) -> list[Answer]:
+    task: Task, models: Sequence[CheckpointEntry], files: Sequence[tuple[str, bytes]],
+    *, has_flips: bool,
+) -> list[Answer]:  # fmt: skip
     stamp = "|".join(f"{m.folder} {m.card.created}" for m in models)
     with st.spinner(tr("predict_step.computing")):
         return predict_files(
-            task.id, stamp, tuple(files), tuple(str(model.folder) for model in models)
-        )
+            task.id, stamp, tuple(files), tuple(str(model.folder) for model in models),
+            has_flips=has_flips,
+        )  # fmt: skip
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def predict_files(
-    task_id: str, stamp: str, files: tuple[tuple[str, bytes], ...], folders: tuple[str, ...]
-) -> list[Answer]:
+    task_id: str, stamp: str, files: tuple[tuple[str, bytes], ...], folders: tuple[str, ...],
+    *, has_flips: bool,
+) -> list[Answer]:  # fmt: skip
     """Ask the warm process, once for the same pictures and models."""
     answers: list[Answer] = warm.warm_call(
-        "pipelines.core.classification.work:predict_files", task_id, folders, files, "auto"
-    )
+        "pipelines.core.classification.work:predict_files", task_id, folders, files, "auto",
+        has_flips,
+    )  # fmt: skip
     return answers
 
 

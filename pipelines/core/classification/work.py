@@ -360,7 +360,11 @@ def decoded(samples: Sequence[Sample]) -> Iterator[Any]:
 
 
 def predict_files(
-    task_id: str, checkpoints: Sequence[str], files: Sequence[tuple[str, bytes]], device: str
+    task_id: str,
+    checkpoints: Sequence[str],
+    files: Sequence[tuple[str, bytes]],
+    device: str,
+    has_flips: bool = True,  # noqa: FBT001, FBT002 - the warm process takes no keywords
 ) -> list[tuple[Prediction, Array] | Text]:
     """Predict pictures dropped into a page, in the warm process.
 
@@ -369,6 +373,7 @@ def predict_files(
         checkpoints: Folders; the answers of several are averaged.
         files: Name and content of each file, of any kind.
         device: Where to compute.
+        has_flips: Whether turned and mirrored copies are averaged.
 
     Returns:
         For each file its prediction with the `(H, W, 3)` uint8 pixels that it is about, or the
@@ -385,7 +390,7 @@ def predict_files(
         except DataFormatError as error:
             found.append(error.text)
             continue
-        answer = model.answer([pixels], has_flips=True, has_cams=True)
+        answer = model.answer([pixels], has_flips=has_flips, has_cams=True)
         values = {**_values(answer, 0, memory), **_origin(model)}
         found.append((Prediction(name, name, values), pixels))
     return found
