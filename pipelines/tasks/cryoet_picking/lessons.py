@@ -183,14 +183,24 @@ def patch_pictures(sample: Sample, config: Config) -> tuple[NDArray[np.uint8], .
 def _patch_picture(
     volume: NDArray[np.float32], target: NDArray[Any], particles: Any
 ) -> NDArray[np.uint8]:
-    middle = len(volume) // 2
-    grey = np.clip(volume[middle] * 40 + 128, 0, 255).astype(np.uint8)
+    section = _fullest_section(target)
+    grey = np.clip(volume[section] * 40 + 128, 0, 255).astype(np.uint8)
     left = np.repeat(grey[..., None], 3, 2)
     right = np.zeros_like(left)
     for k, particle in enumerate(particles):
-        share = (target[middle] == k + 1) if target.ndim == 3 else target[k, middle]
+        share = (target[section] == k + 1) if target.ndim == 3 else target[k, section]
         right = np.maximum(right, (share[..., None] * np.array(particle.colour)).astype(np.uint8))
     return np.concatenate([left, right], 1)
+
+
+def _fullest_section(target: NDArray[Any]) -> int:
+    """Return the section with most of the target, the middle one of an empty patch.
+
+    A patch lies anywhere around its particle: its middle section often misses the sphere.
+    """
+    drawn = target > 0 if target.ndim == 3 else target.max(0)
+    shares = drawn.sum((1, 2))
+    return int(shares.argmax()) if shares.any() else len(shares) // 2
 
 
 _kept: dict[str, NDArray[np.float16]] = {}

@@ -180,3 +180,23 @@ def test_a_submission_is_scored_again_from_its_file(context):
     assert said.params["n"] == len(truths)
     weights = sum(p.weight for p in present) / sum(p.weight for p in CHALLENGE)
     assert said.params["f4"] == pytest.approx(weights)
+
+
+@pytest.mark.parametrize("target", ["spheres", "gaussian"])
+def test_patches_are_shown_where_their_particle_is(tree, target):
+    """Their middle section was shown, which missed the particle of four patches in five."""
+    from pipelines.tasks.cryoet_picking.lessons import patch_pictures
+
+    config = replace(Config(), patch_vox=32, particle_share=1.0, target=target)
+    pictures = patch_pictures(TASK.open_dataset(record_of(tree))[0], config)
+    targets = [picture[:, picture.shape[1] // 2 :] for picture in pictures]
+    assert all(target.any() for target in targets)
+
+
+def test_an_empty_patch_is_shown_in_the_middle():
+    from pipelines.tasks.cryoet_picking.lessons import _fullest_section
+
+    assert _fullest_section(np.zeros((8, 4, 4), np.int64)) == 4
+    target = np.zeros((8, 4, 4), np.int64)
+    target[6, 1, 1] = 3
+    assert _fullest_section(target) == 6
