@@ -66,7 +66,7 @@ def _draw_head(run: Run) -> None:
         if run.has_leak:
             st.badge(tr("runs.leak"), icon=":material/water_drop:", color="red")
         if run.short_id not in title:  # a title of the person's own
-            st.caption(tr("runs.facts", run=run.short_id, data=run.request.dataset_title))
+            st.caption(tr("runs.facts", run=run.short_id, data=run.request.data_name))
 
 
 def _draw_progress(run: Run) -> None:

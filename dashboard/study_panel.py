@@ -158,7 +158,7 @@ def _draw_head(study: Study, status: Status) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{say(study.label)}**")
         st.badge(say(status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
-        st.caption(tr("study_panel.facts", study=study.short_id, data=study.dataset_title))
+        st.caption(tr("study_panel.facts", study=study.short_id, data=study.data_name))
 
 
 def _draw_progress(study: Study, status: Status, summary: Summary | None) -> None:

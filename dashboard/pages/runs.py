@@ -73,7 +73,7 @@ def _draw_table(runs: Sequence[Run]) -> None:
                 tr("runs.column_run"): _name(run),
                 tr("runs.column_task"): _task_title(run),
                 tr("runs.column_state"): say(run.status.label),
-                tr("runs.column_data"): run.request.dataset_title,
+                tr("runs.column_data"): say(run.request.data_name),
                 tr("runs.column_score"): _score(run),
                 tr("runs.column_created"): _when(run.request.created),
             }

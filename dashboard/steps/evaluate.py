@@ -23,7 +23,7 @@ from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.evidence.calls import scores_call
 from pipelines.jobs.store import Run
-from pipelines.text import Text, verbatim
+from pipelines.text import Text
 from pipelines.views import Curve, CurveView, Figure, FiguresView
 
 _MOST_FIGURES = 8
@@ -184,7 +184,7 @@ def _source_words(task: Task, run: Run, rows: ItemStatistics, value: float | Tex
     return Text(
         "evaluate_step.source_line",
         run=run.short_id,
-        data=verbatim(run.request.dataset_title),
+        data=run.request.data_name,
         items=task.items_text(len(rows.item_ids())),
         threshold=value,
     )

@@ -141,7 +141,7 @@ def _no_common(entries: Sequence[Entry], num_relabelled: int) -> Text:
     if num_relabelled:
         return Text("compare.only_relabelled", n=num_relabelled)
     counts = [
-        Text("compare.scored_on", run=e.short_name, n=len(e.held_out), data=e.origin.data)
+        Text("compare.scored_on", run=e.short_name, n=len(e.held_out), data=e.origin.data_name)
         for e in entries[:4]
     ]
     return Text("compare.no_common", runs=counts)
@@ -184,7 +184,9 @@ def _row(name: str, values: Sequence[Text], keys: Sequence[Any] | None = None) -
 
 def _data_words(entry: Entry) -> Text:
     text_id = "compare.data_generated" if entry.origin.is_generated else "compare.data"
-    return Text(text_id, title=entry.origin.data, start=entry.origin.data_fingerprint[:8] or "–")
+    return Text(
+        text_id, title=entry.origin.data_name, start=entry.origin.data_fingerprint[:8] or "–"
+    )
 
 
 def _parts_words(entry: Entry, kept: Sequence[str]) -> Text:

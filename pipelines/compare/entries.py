@@ -46,6 +46,11 @@ class Origin:
     split_method: str
     is_generated: bool
 
+    @property
+    def data_name(self) -> Text:
+        """What a sentence calls the data."""
+        return Text("jobs.the_sample") if self.is_generated else verbatim(self.data)
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -120,6 +120,7 @@ class RunRequest:
         code_version: Commit of the code.
         versions: Package to version.
         repeats: Run that is done again, or "".
+        is_generated: Whether the data are the task's built-in sample.
     """
 
     run_id: str
@@ -142,6 +143,12 @@ class RunRequest:
     code_version: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     repeats: str = ""
+    is_generated: bool = False
+
+    @property
+    def data_name(self) -> Text:
+        """What a sentence calls the data."""
+        return Text("jobs.the_sample") if self.is_generated else verbatim(self.dataset_title)
 
 
 @dataclass(frozen=True)
@@ -320,7 +327,7 @@ class Run:
             return verbatim(self.request.title)
         return Text(
             f"jobs.title.{self.request.action}",
-            dataset=self.request.dataset_title,
+            dataset=self.request.data_name,
             run=self.short_id,
         )
 
@@ -517,6 +524,7 @@ def _write_run(folder: Path, new: NewRun, owner: str) -> None:
         code_version=code_version(),
         versions=package_versions(),
         repeats=new.repeats,
+        is_generated=new.record.is_generated,
     )
     write_json(folder / REQUEST, dataclasses.asdict(request))
     write_state(folder, RunState(heartbeat=time.time()))

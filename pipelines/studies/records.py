@@ -112,6 +112,7 @@ class Study:
         owner: Who started it.
         created: ISO 8601 in UTC.
         members: Its runs, in the order of work.
+        is_generated: Whether the data are the task's built-in sample.
     """
 
     folder: Path
@@ -127,6 +128,12 @@ class Study:
     owner: str
     created: str
     members: tuple[Member, ...]
+    is_generated: bool = False
+
+    @property
+    def data_name(self) -> Text:
+        """What a sentence calls the data."""
+        return Text("jobs.the_sample") if self.is_generated else verbatim(self.dataset_title)
 
     @property
     def short_id(self) -> str:
@@ -140,7 +147,7 @@ class Study:
             return verbatim(self.title)
         is_each_group = self.kind == "folds" and self.count == 0
         name = "leave_one_out" if is_each_group else self.kind
-        return Text(f"study.title.{name}", n=len(self.members), dataset=self.dataset_title)
+        return Text(f"study.title.{name}", n=len(self.members), dataset=self.data_name)
 
     def run_folder(self, member: Member) -> Path:
         """Return the folder of a member's run, which may not be there yet."""
@@ -287,6 +294,7 @@ def _study_json(new: NewStudy, members: Sequence[Member], owner: str) -> dict[st
         "config": configs.to_json(new.config),
         "dataset_id": new.record.dataset_id,
         "dataset_title": new.record.title,
+        "is_generated": new.record.is_generated,
         "owner": owner,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "members": [

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 
 from pipelines.core import files
+from pipelines.datasets import builtin_sample
 from pipelines.errors import DiskFullError, JobError, RunConflictError, RunNotFoundError
 from pipelines.jobs import store, worker
 from pipelines.jobs.engines import local
 from pipelines.jobs.reporter import FolderReporter, fresh_state
-from pipelines.jobs.store import Run, RunState, Status
+from pipelines.jobs.store import NewRun, Run, RunState, Status
 from pipelines.settings import Settings
 from pipelines.text import Text, render
+from tests.jobs import fake_task
 
 NewRunFixture = Callable[..., Run]
 
@@ -518,3 +520,13 @@ def test_a_new_title_replaces_the_one_made_of_the_request(new_run: NewRunFixture
     assert render(run.title, "fr").startswith("Entraînement sur values")
     assert render(store.rename_run(run, " My run ").title, "fr") == "My run"
     assert store.rename_run(run, "").title == run.title
+
+
+def test_a_run_on_the_built_in_sample_is_named_in_the_language_of_the_reader(
+    task: fake_task.FakeTask, settings: Settings
+) -> None:
+    record = builtin_sample(task, settings)
+    split = task.split(record, None)
+    run = store.create_run(NewRun("fake", "train", {}, record, split), settings)
+    assert render(run.title, "en") == f"Training on the built-in sample ({run.short_id})"
+    assert render(run.title, "fr") == f"Entraînement sur l’exemple intégré ({run.short_id})"
