@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from dashboard.palette import DASHES, SEQUENCE, colour
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _HEIGHT = 320
+_LEGEND_ROW_PX = 20
+_AXIS_CHARACTERS = 44
 
 
 def curve_figure(view: CurveView) -> go.Figure:
@@ -43,6 +46,8 @@ def curve_figure(view: CurveView) -> go.Figure:
         figure.update_yaxes(type="log")
     if view.y_range is not None:
         figure.update_yaxes(range=list(view.y_range))
+    more_rows = max(0, len(view.curves) - 3)  # the names stand above the curves, not in their place
+    figure.update_layout(height=_HEIGHT + _LEGEND_ROW_PX * more_rows)
     return figure
 
 
@@ -100,7 +105,8 @@ def scatter_figure(view: ScatterView) -> go.Figure:
             "color": SEQUENCE[index % len(SEQUENCE)],
             "symbol": _MARKS[(index // len(SEQUENCE) + index) % len(_MARKS)],
             "size": 6,
-            "opacity": 0.75,
+            "opacity": 0.85,
+            "line": {"width": 0.5, "color": "rgba(150, 150, 150, 0.8)"},  # seen on dark as well
         }
         words = [view.hover[i] for i in rows]
         x, y = view.points[rows, 0], view.points[rows, 1]
@@ -194,5 +200,10 @@ def _dress(figure: go.Figure, x_label: str, y_label: str) -> None:
         hovermode="x unified",
         uirevision="keep",
     )
-    figure.update_xaxes(title=x_label, automargin=True)
-    figure.update_yaxes(title=y_label, automargin=True)
+    figure.update_xaxes(title=_in_lines(x_label), automargin=True)
+    figure.update_yaxes(title=_in_lines(y_label), automargin=True)
+
+
+def _in_lines(words: str) -> str:
+    """Break a long title of an axis: Plotly would cut it off at the edge of a narrow chart."""
+    return "<br>".join(textwrap.wrap(words, _AXIS_CHARACTERS)) if words else words

@@ -50,7 +50,8 @@ def _draw_lock(record: DatasetRecord, comparison: Comparison, chosen: Chosen) ->
 
 def _draw_locking(record: DatasetRecord, fingerprint: str) -> None:
     key = f"compare.lock.{fingerprint[:8]}"
-    share = st.slider(tr("compare_page.lock_share"), 10, 50, 20, step=5, format="%d %%", key=key)
+    words, written = tr("compare_page.lock_share"), tr("compare_page.share_format")
+    share = st.slider(words, 10, 50, 20, step=5, format=written, key=key)
     if st.button(
         tr("compare_page.lock", share=share / 100), icon=":material/lock:", key=f"{key}.now"
     ):
