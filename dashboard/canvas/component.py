@@ -118,7 +118,7 @@ def canvas(
     data["words"] = _words(language)
     result = _mount(
         key=key,
-        data=data,
+        data=[data],  # in a mapping Streamlit looks for tables: that loads pandas, 0.4 s
         height=options.height_px or "content",
         on_event_change=lambda: _report(key, on_event),
     )

@@ -70,7 +70,8 @@ def draw_tiles(
         "is_clickable": on_click is not None,
         "tiles": [_packed(tile) for tile in tiles],
     }
-    _mount(key=key, data=data, on_picked_change=lambda: _report(key, on_click))
+    # in a list: in a mapping Streamlit looks for tables, and loads pandas for it
+    _mount(key=key, data=[data], on_picked_change=lambda: _report(key, on_click))
 
 
 def _packed(tile: Tile) -> dict[str, Any]:

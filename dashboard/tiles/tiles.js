@@ -46,7 +46,7 @@ function reveal(key, triesLeft = 40) {
   setTimeout(scroll, 700); // it grows while its pictures load
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data: [data], parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".tiles");
   root.setAttribute("aria-label", data.label);
   const kind = data.is_clickable ? "BUTTON" : "DIV";

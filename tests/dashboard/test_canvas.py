@@ -1,6 +1,9 @@
 """The canvas on the Python side: what travels, what is refused, what comes back."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,3 +252,22 @@ st.session_state["first"] = address(large)
 large[300, 17] = 1
 st.session_state["second"] = address(large)
 """
+
+
+def test_a_picture_is_drawn_without_pandas() -> None:
+    """Streamlit looked for tables in a component's data; pandas took half of the first picture."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom streamlit.testing.v1 import AppTest\n"
+            f"app = AppTest.from_string({SCRIPT!r}, default_timeout=90).run()\n"
+            "assert not app.exception\n"
+            "print(len(app.get('bidi_component')), 'pandas' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.split() == ["1", "False"]

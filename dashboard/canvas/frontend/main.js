@@ -7,7 +7,7 @@ function viewerFor({ layout, stamp }) {
   return stamp ? ShelfViewer : Viewer;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data: [data], parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".canvas-root");
   let viewer = viewers.get(parentElement);
   if (!viewer || viewer.root !== root) {
