@@ -3,7 +3,7 @@
 
 def main() -> None:
     """Draw the page that the address names."""
-    from dashboard.start import wait_until_loaded
+    from dashboard.start import check_settings, wait_until_loaded
 
     wait_until_loaded()
 
@@ -23,6 +23,7 @@ def main() -> None:
     draw_language_switch()
     draw_notice()
     with frame():
+        check_settings()
         page.run()
     freeze_modules()
 

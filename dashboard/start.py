@@ -16,6 +16,7 @@ from typing import Any, Final
 import streamlit as st
 
 from pipelines.jobs.warm import close_warm
+from pipelines.settings import load_settings
 
 _PAGES: Final = ("home", "task")  # where most visits begin
 _BROWSER_AFTER_S: Final = 0.1  # the server listens as soon as the hook has returned
@@ -39,6 +40,15 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:  # st.App names no public 
 def wait_until_loaded() -> None:
     """Let a page wait for modules under way: it needs them, and two importing threads can clash."""
     _loaded.wait()
+
+
+def check_settings() -> None:
+    """Read the environment once before a page is drawn: a mistake is said once, not by each part.
+
+    Raises:
+        ConfigError: A variable that should hold a number does not.
+    """
+    load_settings()
 
 
 def _load() -> None:

@@ -20,6 +20,7 @@ from streamlit.testing.v1 import AppTest
 
 import pipelines.tasks
 from dashboard.pages import task as task_page
+from dashboard.words import as_plain
 from pipelines import config as configs
 from pipelines import datasets, registry
 from pipelines.contract import DatasetRecord
@@ -278,6 +279,16 @@ def test_the_whole_app_opens_on_home(settings: Settings) -> None:
 
     assert_sound(app)
     assert app.button(key=f"home.{TASK}.predict").label == render(Text("home.see_result"), "en")
+
+
+def test_a_wrong_variable_is_one_sentence_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each card of the home page said it once more, and what stood outside a frame fell over."""
+    monkeypatch.setenv("MICROSCOPY_MAX_RUNS", "many")
+    app = AppTest.from_file(str(REPOSITORY / "streamlit_app.py"), default_timeout=TIMEOUT_S).run()
+
+    assert not app.exception
+    expected = Text("files.no_number", name="MICROSCOPY_MAX_RUNS", got="many")
+    assert [error.value for error in app.error] == [render(expected, "en", escape=as_plain)]
 
 
 def test_drawing_every_page_and_step_never_imports_torch(tmp_path: Path) -> None:
