@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
@@ -14,6 +16,7 @@ from dashboard.words import say_plainly, tr
 from pipelines.core.files import no_access
 from pipelines.errors import PipelineError
 
+_Args = ParamSpec("_Args")
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,21 @@ def frame() -> Iterator[None]:
         mark = uuid.uuid4().hex[:8]
         _log.exception("page failed, mark %s", mark)
         st.error(tr("pages.bug", mark=mark), icon=":material/bug_report:")
+
+
+def fragment(draw: Callable[_Args, None]) -> Callable[_Args, None]:
+    """Make a part of a page rerun by itself, with errors said as in `frame`.
+
+    What fails in a plain fragment is shown by Streamlit, in English and before any frame around it
+    hears of it.
+    """
+
+    @functools.wraps(draw)
+    def framed(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
+        with frame():
+            draw(*args, **kwargs)
+
+    return st.fragment(framed)
 
 
 def show(error: PipelineError) -> None:

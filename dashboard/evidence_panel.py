@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.renderers import value_words
 from dashboard.same_code import draw_same_code
 from dashboard.state import leave_notice
@@ -39,7 +39,7 @@ def draw_evidence(run: Run) -> None:
         draw_same_code(handing_on_call(run), f"hand_on.{run.run_id}", "same_code.hand_on")
 
 
-@st.fragment
+@fragment
 def _draw_buttons(run: Run) -> None:
     folder = find_pack(run, load_settings())
     with st.container(horizontal=True, gap="small"):

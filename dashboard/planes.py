@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import canvas as cv
+from dashboard.errors import fragment
 from dashboard.palette import colour
 from dashboard.words import language, say
 from pipelines.text import Text
@@ -47,7 +48,7 @@ def _key(place: str) -> str:
     return f"planes.{place}.at"
 
 
-@st.fragment
+@fragment
 def show_planes(
     view: VolumeView,
     key: str,

@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard.compare.choice import Chosen, choose
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
 from dashboard.state import watch_run, watched_run
@@ -110,7 +110,7 @@ def _draw_openings(fingerprint: str, chosen: Chosen) -> None:
         st.rerun()
 
 
-@st.fragment
+@fragment
 def _draw_lesson() -> None:
     st.markdown(f"### :material/school: {tr('compare_page.lesson')}")
     st.caption(tr("compare_page.lesson_help"))

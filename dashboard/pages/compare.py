@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.address import keep, restore
 from dashboard.compare import differences, ensembles, locked, result
 from dashboard.compare.choice import Chosen, compare_chosen, draw_other_folder, pick, scored_tasks
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty, draw_head
 from dashboard.renderers import draw
 from dashboard.same_code import draw_same_code
@@ -82,7 +82,7 @@ def _draw_chosen(chosen: Chosen, metric: MetricInfo) -> None:
     draw_same_code(comparison_call(chosen.names), "compare")
 
 
-@st.fragment
+@fragment
 def _draw_view(comparison: Comparison, chosen: Chosen, metric: MetricInfo) -> None:
     restore("view", "compare.view", list(_VIEWS), "result")
     st.segmented_control(

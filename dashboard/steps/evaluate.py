@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.choices import Choices, order_parts, pick_data, pick_model, pick_run
+from dashboard.errors import fragment
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
@@ -70,7 +71,7 @@ def draw_unscored(task: Task, choices: Choices) -> None:
         st.rerun()
 
 
-@st.fragment
+@fragment
 def _draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -> None:
     scores = run.scores() or {}
     part = pick_part(scores)

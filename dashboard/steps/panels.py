@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard.address import keep, restore
 from dashboard.choices import Choices, scratch_folder
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw_all
@@ -205,7 +205,7 @@ def _draw_config_groups(task: Task, panel: Panel) -> Any:
     return configs.parse(task.config_type, values)
 
 
-@st.fragment
+@fragment
 def draw_step_panels(task: Task, step: Step, choices: Choices, shown: Shown | None = None) -> None:
     """Draw the panels of a step, one at a time; what one control moves, moves in here."""
     panels = step_panels(task, step)

@@ -41,7 +41,8 @@ def register(
     """Inspect what stands at a path and record it as a data set.
 
     The same content registered again gives the same data set: place and options are brought up to
-    date, its name, owner and date stay.
+    date, its name, owner and date stay. A copy of the built-in sample is the built-in sample, which
+    stays where the product keeps it: the copy may be thrown away.
 
     Args:
         task: Task that will read it.
@@ -58,11 +59,14 @@ def register(
     _refuse_unusable(found, source)
     fingerprint = content_fingerprint(task.id, found)
     known = _find(fingerprint, settings)
+    root = found.root
+    if known is not None and known.is_generated and not is_generated and known.root.exists():
+        source = root = known.root
     record = DatasetRecord(
         dataset_id=known.dataset_id if known else f"{_slug(title or found.title)}-{fingerprint}",
         task_id=task.id,
         title=title or (known.title if known else found.title),
-        root=found.root,
+        root=root,
         files=found.files,
         items=found.items,
         options=dict(found.options),

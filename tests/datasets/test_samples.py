@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from pipelines.datasets import (
@@ -5,6 +7,7 @@ from pipelines.datasets import (
     dataset_title,
     delete_dataset,
     list_datasets,
+    load_report,
     register,
     samples,
 )
@@ -54,6 +57,16 @@ def test_a_deleted_sample_comes_back_when_it_is_asked_for(task, settings):
     again = builtin_sample(task, settings)
     assert again.dataset_id == first.dataset_id
     assert list_datasets(settings) == [again]
+
+
+def test_a_copy_of_the_sample_may_be_thrown_away(task, settings, tmp_path):
+    sample = builtin_sample(task, settings)
+    copy = tmp_path / "copy"
+    shutil.copytree(sample.root, copy)
+    assert register(task, copy, {}, settings) == sample
+    shutil.rmtree(copy)
+    assert builtin_sample(task, settings).root.is_dir()
+    assert load_report(sample.dataset_id, settings).source.exists()
 
 
 def test_only_what_was_generated_is_called_so(task, source, settings):

@@ -18,7 +18,7 @@ from dashboard.custom.classification.desk import (
     make_tiles,
     why_key,
 )
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.forms import draw_options
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw
@@ -52,7 +52,7 @@ def show_explore(task: Task, choices: Choices) -> None:
         _draw_map(Desk(task, choices, choices.run))
 
 
-@st.fragment
+@fragment
 def _draw_map(desk: Desk) -> None:
     atlas = open_atlas(desk.task.id, desk.run.run_id, desk)
     if atlas is None:

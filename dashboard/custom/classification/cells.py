@@ -20,7 +20,7 @@ from dashboard.custom.classification.desk import (
     make_tiles,
     why_key,
 )
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.renderers import draw, draw_all
 from dashboard.steps.evaluate import draw_scores_call, pick_part
@@ -39,7 +39,7 @@ _AT_ANY_THRESHOLD = ("auc", "ece")
 Cell = tuple[int, int]
 
 
-@st.fragment
+@fragment
 def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) -> None:
     """Draw controls beside curves, figures and pictures; one threshold moves all of them."""
     desk = Desk(task, choices, run)

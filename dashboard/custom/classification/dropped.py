@@ -22,7 +22,7 @@ from dashboard.choices import (
 )
 from dashboard.custom.classification.desk import draw_nearest, draw_odds
 from dashboard.custom.classification.results import draw_results
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.layout import draw_empty
 from dashboard.renderers import draw_all
 from dashboard.steps import predict
@@ -108,7 +108,7 @@ def _joined(models: Sequence[CheckpointEntry]) -> str:
 # --- dropped pictures -----------------------------------------------------------------------------
 
 
-@st.fragment
+@fragment
 def _draw_dropped(
     task: Any, choices: Choices, models: Sequence[CheckpointEntry], *, has_flips: bool
 ) -> None:

@@ -17,6 +17,7 @@ from dashboard.custom.classification.desk import (
     make_tiles,
     why_key,
 )
+from dashboard.errors import fragment
 from dashboard.tiles import draw_tiles
 from dashboard.words import number, say_plainly, tr
 from pipelines.contract import Prediction, Task
@@ -61,7 +62,7 @@ def _newest(task: Task, choices: Choices) -> Run | None:
     return None
 
 
-@st.fragment
+@fragment
 def _draw_wall(desk: Desk) -> None:
     names, classes, decided, confidence = _decisions(desk.task.id, desk.run.run_id, desk)
     key = f"{desk.task.id}.results"
