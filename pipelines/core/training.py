@@ -172,8 +172,11 @@ def fit(
             loss = train_step(state, work.loss_of, batch, rate=clock.rate(state.step))
             log.add(state.step, loss)
             if clock.is_due("validate", plan.validate_every_s):
-                with clock.reserving():
-                    log.validation(state.step, _validate(work, state))
+                started_s = clock.elapsed_s
+                figures = _validate(work, state)
+                if figures:  # one that was left out says nothing of how long the last one takes
+                    clock.reserve(clock.elapsed_s - started_s)
+                log.validation(state.step, figures)
             if state_file is not None and clock.is_due("save", plan.save_every_s):
                 log.flush(state.step)
                 state.save(state_file, clock.elapsed_s)
@@ -464,11 +467,9 @@ class _Clock:
         yield
         self.waited_s += time.monotonic() - start
 
-    @contextmanager
-    def reserving(self) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        self._reserve_s = time.monotonic() - start
+    def reserve(self, seconds: float) -> None:
+        """Keep as much time for the last validation as one took."""
+        self._reserve_s = seconds
 
 
 @dataclass

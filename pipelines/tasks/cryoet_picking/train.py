@@ -197,7 +197,7 @@ class _Training:
         state_file = self.run.folder / (f"{number}_{STATE_FILE}" if number else STATE_FILE)
         outcome = fit(work, plan, device=self.device, run=run, state_file=state_file)
         if check:
-            check.best.restore(outcome.model)
+            check.choose(outcome)
         return outcome
 
     def save(self, outcomes: Sequence[Outcome], held_out: Mapping[str, int]) -> Path:
@@ -381,10 +381,11 @@ class _BatchMaker:
 
 @dataclass
 class _Spent:
-    """Count what validation takes."""
+    """Count what validation takes, and note the step that was scored last."""
 
     started: float = field(default_factory=time.monotonic)
     total_s: float = 0.0
+    step: int = 0
 
 
 class _Best:
@@ -429,6 +430,19 @@ class _Validation:
     best: _Best
     spent: _Spent = field(default_factory=_Spent)
 
+    def choose(self, outcome: Outcome) -> None:
+        """Give a finished network its best weights.
+
+        The last ones are scored whatever that takes: where scoring is slow, those of the first
+        step were the only ones that had been scored, and came out as the best.
+        """
+        if outcome.ending == "finished" and self.spent.step != outcome.steps:
+            figures = self._score(outcome.model, outcome.steps)
+            place = {"step": outcome.steps, "elapsed_s": outcome.elapsed_s}
+            self.run.metrics({**place, **figures})
+        if self.spent.step * 2 >= outcome.steps:  # else nothing is known of what came after
+            self.best.restore(outcome.model)
+
     @staticmethod
     def prepare(
         samples: Sequence[Sample],
@@ -469,6 +483,7 @@ class _Validation:
         truth = cast("Truth", self.sample.truth)
         rows = metrics.measure(picks, truth.picks, self.particles, group=self.sample.group)
         self.best.offer(model, metrics.expected_score(rows), step)
+        self.spent.step = step
         best = metrics.best_thresholds(rows)
         point = metrics.point(best, source="scored")
         figures = metrics.reduce_rows(rows, point)

@@ -549,3 +549,30 @@ def test_the_own_part_of_a_report_takes_at_most_three_of_its_four_pages(
     assert len(rows_of_figures) == 2, "curves of two kinds, and one slice twice"
     pages = to_pdf(document, language).count(b"/Type/Page/")
     assert 1 <= pages <= 3
+
+
+def test_the_last_weights_are_scored_however_long_that_takes(tree, tmp_path, monkeypatch):
+    """Where scoring was slow, those of the first step alone were scored and came out as best."""
+    from pipelines.tasks.cryoet_picking import train
+
+    monkeypatch.setattr(train, "_SHARE_OF_VALIDATION", 0.0)
+    samples = TASK.open_dataset(record_of(tree))
+    run = Reporter(tmp_path)
+    TASK.train(TrainingData(samples[:1], samples[1:]), dataclasses.replace(QUICK, max_steps=3), run)
+    assert [point["step"] for point in run.points if "f4" in point] == [1, 3]
+
+
+def test_weights_of_long_ago_do_not_come_back_when_a_training_is_stopped(tmp_path):
+    """Nothing is known of those that came after: the newest are kept."""
+    from pipelines.core.training import Outcome
+    from pipelines.tasks.cryoet_picking.train import _Best, _Validation
+
+    best, model = _Best(tmp_path / "best"), torch.nn.Conv3d(1, 1, 1)
+    best.offer(model, 0.5, 10)
+    check = _Validation(None, None, (), QUICK, Reporter(tmp_path), best)
+    check.spent.step = 10
+    for steps, is_restored in ((19, True), (30, False)):
+        newest = torch.nn.Conv3d(1, 1, 1)
+        torch.nn.init.zeros_(newest.weight)
+        check.choose(Outcome("stop", newest, steps, 1.0))
+        assert torch.equal(newest.weight, model.weight) is is_restored
