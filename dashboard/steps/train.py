@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -25,9 +25,11 @@ from pipelines.core.device import describe_wish
 from pipelines.errors import LeakError
 from pipelines.evidence.calls import Several, Source, training_call
 from pipelines.jobs.engines import local
-from pipelines.jobs.store import NewRun, create_run, list_runs
+from pipelines.jobs.store import NewRun, Run, Status, create_run, find_run, list_runs
 from pipelines.settings import load_settings
 from pipelines.text import Text, format_duration
+
+_WAYS_ON: Final = (("evaluate", "query_stats"), ("predict", "auto_awesome"))
 
 
 def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None = None) -> None:
@@ -192,6 +194,28 @@ def _draw_followed(task: Task) -> None:
         draw_study(followed)
     else:
         draw_run(followed)
+        _draw_ways_on(task, find_run(followed, load_settings()))
+
+
+def _draw_ways_on(task: Task, run: Run) -> None:
+    """Lead on to what a training gave: its figures and its answers."""
+    if run.status is not Status.FINISHED or run.checkpoint is None:
+        return
+    is_scored = (run.folder / "scores.json").is_file()
+    with st.container(horizontal=True, gap="small"):
+        for step, icon in _WAYS_ON if is_scored else _WAYS_ON[1:]:
+            st.button(
+                tr(f"runs.result_{step}"),
+                key=f"{task.id}.on.{step}",
+                icon=f":material/{icon}:",
+                on_click=_go_on,
+                args=(step, run.run_id),
+            )
+
+
+def _go_on(step: str, run_id: str) -> None:
+    st.session_state["task.step"] = step
+    st.session_state["choice.model"] = run_id
 
 
 def _newest(task: Task) -> str | None:

@@ -274,6 +274,17 @@ def test_figures_have_a_decimal_comma_in_french_and_a_point_in_english(scored: R
     assert [v.replace(".", ",") for v in values["en"]] == values["fr"]
 
 
+def test_a_finished_training_leads_on_to_its_figures(scored: Run) -> None:
+    (trained,) = (r for r in store.list_runs(load_settings()) if r.request.action == "train")
+    app = draw_step("train")
+    app.button(key=f"{TASK}.on.evaluate").click().run()
+
+    assert_sound(app)
+    assert app.session_state["task.step"] == "evaluate"
+    assert app.selectbox(key="choice.model").value == trained.run_id
+    assert figures(app)
+
+
 def test_the_whole_app_opens_on_home(settings: Settings) -> None:
     app = AppTest.from_file(str(REPOSITORY / "streamlit_app.py"), default_timeout=TIMEOUT_S).run()
 
