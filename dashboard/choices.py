@@ -69,6 +69,8 @@ def model_name(entry: CheckpointEntry) -> str:
 def model_title(entry: CheckpointEntry) -> str:
     """Return what people see of a checkpoint."""
     title = entry.card.title or tr("pages.run_title", run=model_name(entry)[-4:])
+    if entry.card.has_leak:
+        title = f"{title} · {tr('leaks.mark')}"
     return tr("pages.demo_model") if entry.is_builtin else title
 
 
@@ -213,7 +215,8 @@ def score_words(task: Task, run: Run | None) -> str:
     text_id = "pages.score_interval" if interval else "pages.score"
     part_name = Text(f"pages.part.{name}")
     items = task.items_text(len(part["item_ids"]))
-    return tr(text_id, metric=label, value=value, low=low, high=high, items=items, part=part_name)
+    words = tr(text_id, metric=label, value=value, low=low, high=high, items=items, part=part_name)
+    return f"{words} · {tr('leaks.mark')}" if run.has_leak else words
 
 
 def scratch_folder(record: DatasetRecord) -> Path:

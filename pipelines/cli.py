@@ -254,10 +254,11 @@ def _runs(values: Values, terminal: Terminal) -> int:
         terminal.say(Text("cli.no_runs", folder=str(load_settings().runs)))
     terminal.table(
         [
-            (verbatim(r.run_id), verbatim(r.request.task_id), r.status.label, _share(r), r.title)
+            (verbatim(r.run_id), verbatim(r.request.task_id), r.status.label, _share(r), r.title,
+             Text("leaks.mark") if r.has_leak else verbatim(""))
             for r in listing.runs
         ]
-    )
+    )  # fmt: skip
     terminal.table(
         [
             (verbatim(s.study_id), verbatim(s.task_id), s.status.label, s.label)
@@ -287,6 +288,7 @@ def _run_json(run: Run) -> dict[str, Any]:
         "total": run.state.total,
         "created": run.request.created,
         "study": run.request.study,
+        "has_leak": run.has_leak,
     }
 
 
@@ -320,6 +322,8 @@ def _train(values: Values, terminal: Terminal) -> int:
     scores = run.scores()
     terminal.say(Text("cli.trained", folder=str(run.checkpoint)))
     _show_scores(task, scores, record, terminal)
+    if run.has_leak:
+        terminal.say(Text("leaks.words"))
     report = {**_run_json(run), "checkpoint": str(run.checkpoint), "scores": scores}
     terminal.result(actions.plain_numbers(report))
     return OK
@@ -415,6 +419,8 @@ def _predict(values: Values, terminal: Terminal) -> int:
     predicted = predicted or list(task.default_items(record))
     terminal.say(Text("cli.predicted", folder=str(output), items=task.items_text(len(predicted))))
     _show_scores(task, scores, record, terminal)
+    if scores and card.has_leak:
+        terminal.say(Text("leaks.words"))
     terminal.result(
         {"output": str(output), "items": predicted, "scores": actions.plain_numbers(scores)}
     )

@@ -333,7 +333,24 @@ def test_runs_lists_every_run_with_its_state_in_the_language_of_the_reader(
     code, _, err = call("resume", "abcd", "--language", "fr")
     assert code == 2
     assert "ne peut pas être repris : il est terminé" in err
-    assert json.loads(call("runs", "--json")[1])[0]["status"] == "finished"
+    found = json.loads(call("runs", "--json")[1])[0]
+    assert (found["status"], found["has_leak"]) == ("finished", False)
+
+
+def test_a_run_that_leaks_is_marked_wherever_it_is_named(
+    call: Call,
+    values: Path,
+    settings: Settings,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The mark of a leak stood on one panel of the dashboard alone."""
+    monkeypatch.setattr(store.Run, "has_leak", property(lambda _: True))
+    _, out, _ = call("train", "fake", "--data", values, "--run", settings.runs / "20260101-abcd")
+    assert "flatter" in out
+    assert out.count("flatter") == 1
+    assert call("runs")[1].rstrip().endswith("leaks")
+    assert "flatter" in call("scores", "abcd")[1]
+    assert json.loads(call("runs", "--json")[1])[0]["has_leak"] is True
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(

@@ -50,6 +50,8 @@ def show(task: Task, choices: Choices, draw_scored: DrawScored | None = None) ->
     if choices.run is None or rows is None:
         draw_unscored(task, choices)
         return
+    if choices.run.has_leak or (choices.model is not None and choices.model.card.has_leak):
+        st.warning(tr("leaks.words"), icon=":material/water_drop:")
     if draw_scored is None:
         _draw_scored(task, choices, choices.run, rows)
         return

@@ -102,6 +102,11 @@ class CheckpointCard:
     extra: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
 
+    @property
+    def has_leak(self) -> bool:
+        """Whether its split put the same thing on both sides, so that its own figures flatter."""
+        return "LEAK" in str(self.split.get("method", ""))
+
 
 @dataclass(frozen=True)
 class CheckpointEntry:

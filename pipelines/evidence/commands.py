@@ -170,7 +170,10 @@ def _scores(values: Values, terminal: Terminal) -> int:
             for name, value in part.metrics.items()
         ]
     )
+    if run.has_leak:
+        terminal.say(Text("leaks.words"))
     found: dict[str, Any] = {"thresholds": dict(point.thresholds), "metrics": part.metrics}
+    found |= {"has_leak": run.has_leak}
     found |= {"intervals": part.intervals, "items": len(part.item_ids)}
     terminal.result(actions.plain_numbers(found))
     return 0

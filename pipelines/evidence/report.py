@@ -473,6 +473,8 @@ def limits_of(facts: RunFacts) -> Iterator[Text]:
     """Say what the figures do not show: of the task, of the thresholds, of the intervals."""
     if facts.record.is_generated:
         yield Text("evidence.limit_generated")
+    if facts.run.has_leak:
+        yield Text("leaks.words")
     yield from facts.task.model_facts().limits
     point = facts.point
     if point is not None and point.source == "scored":

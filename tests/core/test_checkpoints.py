@@ -80,6 +80,12 @@ def test_a_card_is_read_without_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], check=True)
 
 
+def test_a_card_knows_that_its_split_leaked() -> None:
+    assert not CARD.has_leak
+    assert not replace(CARD, split={"method": "groups share=0.2"}).has_leak
+    assert replace(CARD, split={"method": "random share=0.2 LEAK=24"}).has_leak
+
+
 def test_a_checkpoint_is_found_by_run_by_folder_and_by_a_file_in_it(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path / "run" / "checkpoint", weights(), CARD)
     for path in (tmp_path / "run", folder, folder / "weights.safetensors"):

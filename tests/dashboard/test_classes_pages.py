@@ -112,6 +112,19 @@ def test_the_same_on_the_command_line_is_of_the_part_that_is_shown(scored: Run) 
         assert any(f"--part {part}" in c for c in commands)
 
 
+@pytest.mark.parametrize(("language", "mark"), [("en", "leaks"), ("fr", "fuite")])
+def test_figures_of_a_leaking_split_are_marked_where_they_stand(
+    scored: Run, monkeypatch: pytest.MonkeyPatch, language: str, mark: str
+) -> None:
+    """The mark stood on the panel of the training alone, and the flattered figure without it."""
+    page = open_step("evaluate", language)
+    assert not page.warning
+    monkeypatch.setattr(Run, "has_leak", property(lambda _: True))
+    page = open_step("evaluate", language)
+    assert len(page.warning) == 1
+    assert any(f" · {mark}" in str(m.value) for m in page.markdown)
+
+
 def test_marked_labels_are_left_out_on_wish(scored: Run) -> None:
     settings = load_settings()
     task = get_task(TASK)

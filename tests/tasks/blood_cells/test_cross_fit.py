@@ -75,9 +75,18 @@ def test_a_threshold_set_later_leaves_the_cells_held_out(trained: Run) -> None:
 def test_its_report_says_that_every_group_was_held_out_once(trained: Run) -> None:
     words = [render(text, "en") for text in limits_of(gather(trained))]
     assert any("models that had not seen the item’s group" in sentence for sentence in words)
+    assert not any("leaks" in sentence for sentence in words)
     entry = entry_of_run(trained)
     assert len(entry.held_out) == 48
     assert entry.honest == []
+
+
+def test_report_and_model_card_name_a_leak_among_the_limits(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "has_leak", property(lambda _: True))
+    words = [render(text, "en") for text in limits_of(gather(trained))]
+    assert any("split that leaks" in sentence for sentence in words)
 
 
 def test_the_leak_check_sets_cells_aside_where_training_does_not(trained: Run) -> None:
