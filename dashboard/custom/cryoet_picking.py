@@ -12,10 +12,10 @@ import numpy as np
 import streamlit as st
 
 from dashboard import canvas as cv
-from dashboard.choices import Choices, pick_data, pick_run
+from dashboard.choices import Choices, pick_data, pick_model, pick_run
 from dashboard.custom.cryoet_simulation import draw_simulation
 from dashboard.custom.cryoet_start import draw_start
-from dashboard.errors import frame
+from dashboard.errors import fragment, frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.pages.task import show_steps
 from dashboard.planes import Change, crosshair, move_crosshair, place_in_volume, show_planes
@@ -53,6 +53,7 @@ def show_explore(task: Task, choices: Choices) -> None:
     """Look at a tomogram and correct its picks, or take a lesson."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_data(task)
+        pick_model(task)
         pick_run(task, choices.record)
     parts = ("correct", "lessons")
     is_linked = st.query_params.get("panel") in {p.panel_id for p in step_panels(task, "explore")}
@@ -99,7 +100,7 @@ class _Stage:
         return st.session_state.get(f"{self.prefix}.{name}", default)
 
 
-@st.fragment
+@fragment
 def draw_viewer(task: Any, choices: Choices) -> None:
     """Draw controls beside the planes; only this part reruns when something in it changes.
 
@@ -116,6 +117,7 @@ def draw_viewer(task: Any, choices: Choices) -> None:
         sample = _with_offset(sample, f"{prefix}.offset")
         prefix = f"{prefix}.{sample.item_id}"
         stage = _Stage(task, prefix, sample, _editor(task, prefix, sample, run))
+        _draw_origin(stage, run)
         _draw_history(stage)
         _draw_tools(stage)
         _draw_score(stage.editor)
@@ -153,10 +155,24 @@ def _editor(task: Any, prefix: str, sample: Sample, run: Run | None) -> Any:
             found = task.open_predictions(run.prediction_folder).get(sample.item_id)
             thresholds = (run.scores() or {}).get("operating_point", {}).get("thresholds", {})
         st.session_state[key] = task.editor(sample, found, thresholds)
+        st.session_state[f"{prefix}.is_found"] = found is not None
     return st.session_state[key]
 
 
 # --- controls -------------------------------------------------------------------------------------
+
+
+def _draw_origin(stage: _Stage, run: Run | None) -> None:
+    """Say whose picks are shown: a run may hold none of this tomogram."""
+    item, has_truth = stage.sample.item_id, stage.editor.truth is not None
+    if run is not None and stage.value("is_found", default=False):
+        words = tr("cryoet.page_origin.run", run=run.title)
+    elif run is not None:
+        name = "not_predicted" if has_truth else "not_predicted_no_truth"
+        words = tr(f"cryoet.page_origin.{name}", run=run.title, item=item)
+    else:
+        words = tr("cryoet.page_origin.truth" if has_truth else "cryoet.page_origin.none")
+    st.caption(words)
 
 
 def _draw_tools(stage: _Stage) -> None:
@@ -293,7 +309,7 @@ def _shown_marks(stage: _Stage) -> tuple[Any, Any]:
     return marks.take(rows), rows
 
 
-@st.fragment
+@fragment
 def _draw_surface(stage: _Stage) -> None:
     """Draw the surface of what is dense around the crosshair, when it is asked for."""
     prefix = stage.prefix
