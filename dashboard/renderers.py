@@ -29,7 +29,7 @@ from dashboard.palette import colour
 from dashboard.planes import show_planes
 from dashboard.words import language, number, say, say_plainly, tr
 from pipelines import views
-from pipelines.text import Text
+from pipelines.text import Language, Text, render
 
 _FORMULA = re.compile(r"[=+\-@](?![\d.,\s]*$)")  # not a number with its sign
 _MOST_STYLED = 2000  # rows of a table whose fractions are written one by one
@@ -154,7 +154,8 @@ def _(view: views.TableView, key: str, on_event: OnEvent | None = None) -> None:
 
     _draw_title(view)
     names = [say(column) for column in view.columns]
-    rows = [[_cell(value) for value in row] for row in view.rows]
+    spoken = language()
+    rows = [[_cell(value, spoken) for value in row] for row in view.rows]
     table = pd.DataFrame(rows, columns=names)
     st.dataframe(_as_read(table), hide_index=True, key=f"{key}.table")
     _draw_source(view, key, lambda: _table_csv(view))
@@ -325,9 +326,9 @@ def _draw_chart(figure: Any, view: views.View, key: str) -> None:  # plotly figu
     st.plotly_chart(figure, key=f"{key}.chart", config=config, alt=alt)
 
 
-def _cell(value: Any) -> Any:  # a table cell: number, text or string
+def _cell(value: Any, spoken: Language) -> Any:  # a table cell: number, text or string
     if isinstance(value, Text):
-        return say(value)
+        return render(value, spoken)
     return round(value, 4) if isinstance(value, float) else value
 
 

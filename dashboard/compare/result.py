@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.renderers import draw, value_words
-from dashboard.words import number, say, tr
+from dashboard.words import language, number, say, tr
 from pipelines.compare.command import rank_words
 from pipelines.compare.comparison import (
     Comparison,
@@ -20,7 +20,7 @@ from pipelines.compare.comparison import (
 from pipelines.compare.opening import num_openings
 from pipelines.contract import MetricInfo
 from pipelines.settings import load_settings
-from pipelines.text import Text
+from pipelines.text import Language, Text, format_number, render
 from pipelines.views import IntervalsView, TableView
 
 _MOST_SENTENCES = 4
@@ -123,15 +123,16 @@ def figure_words(standing: Standing, metric: MetricInfo) -> str:
     bounds = standing.figures.intervals.get(metric.name)
     if bounds is None:
         return value_words(value)
-    return f"{number(value)} ({_range_words(value, *bounds)})"
+    spoken = language()
+    return f"{format_number(value, spoken)} ({_range_words(value, *bounds, spoken)})"
 
 
-def _range_words(value: float, low: float, high: float) -> str:
+def _range_words(value: float, low: float, high: float, spoken: Language) -> str:
     """Write bounds with as many decimals as the figure between them; more would be noise."""
     size = math.floor(math.log10(abs(value))) if value else 0
     bounds = (round(bound, 2 - size) for bound in (low, high))
     low, high = (0.0 if bound == 0 else bound for bound in bounds)  # no "-0"
-    return tr("compare_page.range", low=low, high=high)
+    return render(Text("compare_page.range", low=low, high=high), spoken)
 
 
 def _costs(standing: Standing) -> tuple[str, ...]:
@@ -147,19 +148,19 @@ def _costs(standing: Standing) -> tuple[str, ...]:
 
 def _pair_table(comparison: Comparison, metric: MetricInfo) -> TableView:
     names = ("first", "second", "difference", "interval", "test", "p", "corrected")
-    rows = tuple(_pair_row(comparison, pair) for pair in comparison.pairs_of(metric.name))
+    spoken = language()  # once: 20 models are 190 pairs
+    rows = tuple(_pair_row(comparison, pair, spoken) for pair in comparison.pairs_of(metric.name))
     columns = tuple(Text(f"compare_page.pair_{name}") for name in names)
     title = Text("compare_page.pairs", metric=metric.label)
     return TableView(title, columns, rows, filename="pairs.csv")
 
 
-def _pair_row(comparison: Comparison, pair: Pair) -> tuple[object, ...]:
+def _pair_row(comparison: Comparison, pair: Pair, spoken: Language) -> tuple[object, ...]:
     first, second = (comparison.standings[i].entry.name for i in (pair.first, pair.second))
     found = pair.difference
     bounds = "–"
     if found.interval is not None:
-        bounds = _range_words(found.value, *found.interval)
-    return (
-        first, second, number(found.value), bounds, label_of_test(pair, comparison),
-        number(found.p_value), number(pair.corrected_p),
-    )  # fmt: skip
+        bounds = _range_words(found.value, *found.interval, spoken)
+    values = (found.value, found.p_value, pair.corrected_p)
+    difference, p, corrected = (format_number(value, spoken) for value in values)
+    return first, second, difference, bounds, label_of_test(pair, comparison), p, corrected
