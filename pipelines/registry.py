@@ -35,6 +35,11 @@ def task_ids() -> tuple[str, ...]:
     return tuple(sorted(p.parent.name for p in _FOLDER.glob("*/__init__.py")))
 
 
+def cover_of(task_id: str) -> Path:
+    """Return where the strip of pictures of a task lies, if it brings one."""
+    return _FOLDER / task_id / "cover.webp"
+
+
 @functools.cache
 def get_task(task_id: str) -> Task:
     """Return the task of that folder.

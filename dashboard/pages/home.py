@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import html
+
 import streamlit as st
 
 from dashboard.errors import frame
@@ -11,7 +15,7 @@ from pipelines.contract import Task
 from pipelines.core.checkpoints import list_checkpoints
 from pipelines.jobs import warm
 from pipelines.jobs.store import list_runs
-from pipelines.registry import BrokenTask, load_tasks
+from pipelines.registry import BrokenTask, cover_of, load_tasks
 from pipelines.settings import load_settings
 
 _PER_ROW = 2
@@ -31,14 +35,33 @@ def show() -> None:
     for failed in broken:
         _draw_broken(failed)
     st.caption(f":material/lock: {tr('home.privacy')}")
+    st.caption(f":material/science: {tr('home.generated')}")
 
 
 def _draw_task(task: Task) -> None:
     with st.container(border=True, height="stretch", vertical_alignment="distribute"):
         with st.container():
+            _draw_cover(task)
             st.markdown(f"### :material/{task.icon}: {say(task.title)}")
             st.markdown(say(task.summary))
         _draw_ways(task)
+
+
+def _draw_cover(task: Task) -> None:
+    """Draw the strip of pictures of a task that has one; its place is kept while it loads."""
+    source = _cover_address(task.id)
+    if source:
+        alt = html.escape(tr("home.cover"))
+        st.html(f'<img class="cover" src="{source}" alt="{alt}">')
+
+
+@functools.cache
+def _cover_address(task_id: str) -> str:
+    """Return the picture as an address of its own: it comes with the page, in one go."""
+    file = cover_of(task_id)
+    if not file.is_file():
+        return ""
+    return f"data:image/webp;base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def _draw_ways(task: Task) -> None:
