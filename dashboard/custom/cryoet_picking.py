@@ -69,8 +69,7 @@ def show_explore(task: Task, choices: Choices) -> None:
     if chosen == "lessons":
         draw_step_panels(task, "explore", choices)
         return
-    with frame():
-        draw_viewer(task, choices)
+    draw_viewer(task, choices)
 
 
 @dataclass(frozen=True)
@@ -189,12 +188,13 @@ def _draw_tools(stage: _Stage) -> None:
     if row is None:
         st.caption(tr("cryoet.page_hint" if stage.has_volume else "cryoet.page_hint_cloud"))
         return
-    kind = str(stage.value("kind", kinds[0]))
-    st.caption(tr("cryoet.page_selected", kind=str(editor.picks.kind_names()[row])))
+    kind, now = str(stage.value("kind", kinds[0])), str(editor.picks.kind_names()[row])
+    st.caption(tr("cryoet.page_selected", kind=now))
     with st.container(horizontal=True):
         st.button(
             tr("cryoet.page_reclass", kind=kind), icon=":material/swap_horiz:",
-            on_click=partial(editor.reclass, row, kind), key=f"{prefix}.reclass",
+            on_click=partial(editor.reclass, row, kind), disabled=kind == now,
+            key=f"{prefix}.reclass",
         )  # fmt: skip
         st.button(
             tr("cryoet.page_delete"), icon=":material/delete:",
