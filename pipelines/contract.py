@@ -627,6 +627,14 @@ class Task(ABC):
         """Say how many items, in the word that the field has for them ("190 cells")."""
         return Text(f"{self.texts}_items.count", n=count)
 
+    def preset_label(self, name: str) -> Text:
+        """Name a preset."""
+        return Text(f"{self.config_type.texts}.preset.{name}")
+
+    def preset_help(self, name: str) -> Text:
+        """Say what a preset does, and what it costs."""
+        return Text(f"{self.config_type.texts}.preset.{name}.help")
+
     @property
     def main_metric(self) -> MetricInfo:
         """The metric that is shown first."""

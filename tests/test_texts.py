@@ -330,7 +330,7 @@ def texts_of_tasks() -> Iterator[Text]:
         for metric in task.metrics:
             yield from (metric.label, metric.help)
         for name in task.presets:
-            yield from (Text(f"{prefix}.preset.{name}"), Text(f"{prefix}.preset.{name}.help"))
+            yield from (task.preset_label(name), task.preset_help(name))
         for info in config.describe(task.config_type):
             yield Text(f"{prefix}.group.{info.group}")
         for panel in task.panels():

@@ -69,7 +69,7 @@ def _draw_preset(task: Task) -> None:
     preset = st.segmented_control(
         tr("train_step.preset"),
         list(task.presets),
-        format_func=lambda name: say(Text(f"{_prefix(task)}.preset.{name}")),
+        format_func=lambda name: say(task.preset_label(name)),
         key=f"{task.id}.preset",
         default=next(iter(task.presets)),
         required=True,
@@ -77,7 +77,7 @@ def _draw_preset(task: Task) -> None:
         persist_state="session",
     )
     _apply_preset(task, str(preset))
-    st.caption(say(Text(f"{_prefix(task)}.preset.{preset}.help")))
+    st.caption(say(task.preset_help(str(preset))))
 
 
 def _draw_groups(task: Task) -> dict[str, Any]:

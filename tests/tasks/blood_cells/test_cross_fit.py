@@ -114,3 +114,14 @@ def test_a_network_gets_a_part_to_validate(tmp_path: Path, monkeypatch: pytest.M
     record = datasets.builtin_sample(task, load_settings())
     config = configs.parse(task.config_type, {"network": "resnet18", "image_px": 64})
     assert task.split(record, config).parts["validation"]
+
+
+def test_heavy_is_the_recipe_that_holds_on_new_subjects() -> None:
+    """It trained a network for hours that did worse than the default; that has its own name now."""
+    task = get_task("blood_cells")
+    for name in ("quick", "standard", "best"):
+        assert task.config_type(**task.presets[name]).network == "statistics"
+    assert task.config_type(**task.presets["network"]).network == "symmetric"
+    assert "0.79" in render(task.preset_help("network"), "en")
+    assert "0,79" in render(task.preset_help("network"), "fr")
+    assert "Standard" in render(task.preset_help("best"), "en")
