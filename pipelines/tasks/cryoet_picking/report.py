@@ -27,14 +27,15 @@ def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
     facts: list[Fact] = [(Text("cryoet.fact_tomograms"), len(project.layout.experiments()))]
     if project.is_simulated:
         facts.append((Text("cryoet_sim.origin"), Text("cryoet_sim.origin_simulated")))
-    if not volumes:
-        return [*facts, (Text("cryoet.fact_picks_only"), Text("cryoet.fact_picks_only.yes"))]
+    if not volumes:  # there are none, or the problems say why they cannot be read
+        picks_only = (Text("cryoet.fact_picks_only"), Text("cryoet.fact_picks_only.yes"))
+        return facts if project.layout.volumes else [*facts, picks_only]
     shapes = sorted({" × ".join(map(str, v.shape)) for v in volumes.values()})
     spacings = sorted({round(v.spacing_angstrom, 6) for v in volumes.values()})
     types = sorted({p[0].tomogram_type for p in project.layout.volumes.values()} - {""})
     facts += [
         (Text("cryoet.fact_shape"), "; ".join(shapes)),
-        (Text("cryoet.fact_spacing"), "; ".join(f"{s:g}" for s in spacings)),
+        (Text("cryoet.fact_spacing"), _spacing_words(spacings)),
         (Text("cryoet.fact_bytes"), Text("cryoet.bytes", size=_total_bytes(volumes.values()))),
     ]
     if types:
@@ -43,6 +44,11 @@ def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
         low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
         facts.append((Text("cryoet.fact_range"), Text("cryoet.range", low=low, high=high)))
     return facts
+
+
+def _spacing_words(spacings: list[float]) -> Text:
+    known = "; ".join(f"{spacing:g}" for spacing in spacings if spacing > 0)
+    return verbatim(known) if known else Text("cryoet.fact_spacing.unknown")
 
 
 def _total_bytes(volumes: Any) -> int:

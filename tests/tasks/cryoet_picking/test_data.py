@@ -277,6 +277,16 @@ def test_empty_overlay_can_be_predicted_but_has_no_truth(copy):
     assert found.is_usable
 
 
+def test_facts_neither_invent_a_spacing_nor_call_an_unreadable_volume_picks_only(tmp_path):
+    """A spacing of 0 angstrom and "picks only, no tomogram" stood above the problem itself."""
+    np.save(tmp_path / "volume.npy", np.random.default_rng(0).normal(size=(8, 16, 16)))
+    facts = {k.id: v for k, v in inspect_source(tmp_path / "volume.npy", {}).facts}
+    assert facts["cryoet.fact_spacing"].id == "cryoet.fact_spacing.unknown"
+    np.save(tmp_path / "flat.npy", np.zeros((16, 16), np.float32))
+    facts = {k.id: v for k, v in inspect_source(tmp_path / "flat.npy", {}).facts}
+    assert "cryoet.fact_picks_only" not in facts
+
+
 def test_two_dimensional_image_is_refused(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((32, 32), np.float32))
