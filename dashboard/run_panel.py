@@ -58,15 +58,20 @@ def _draw_panel(run_id: str, *, was_active: bool) -> None:
 
 
 def _draw_head(run: Run) -> None:
-    icon, tint = _ICONS[run.status]
     with st.container(horizontal=True, vertical_alignment="center"):
         title = say(run.title)
         st.markdown(f"**{title}**")
-        st.badge(say(run.status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
+        draw_status(run.status)
         if run.has_leak:
             st.badge(tr("runs.leak"), icon=":material/water_drop:", color="red")
         if run.short_id not in title:  # a title of the person's own
             st.caption(tr("runs.facts", run=run.short_id, data=run.request.data_name))
+
+
+def draw_status(status: Status) -> None:
+    """Draw how a run or a study stands, by word, icon and colour."""
+    icon, tint = _ICONS[status]
+    st.badge(say(status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
 
 
 def _draw_progress(run: Run) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard.errors import frame
-from dashboard.run_panel import draw_run
+from dashboard.run_panel import draw_run, draw_status
 from dashboard.study_chart import Dot, strip_figure
 from dashboard.words import number, say, tr
 from pipelines import studies
@@ -28,15 +28,6 @@ _DELETED: Final = "study.deleted"
 _MOST_SEEDS: Final = 20
 _MANY_ITEMS: Final = 50
 """So many items that each stand alone are pictures of unknown origin; fewer may be specimens."""
-_ICONS = {
-    Status.QUEUED: ("hourglass_top", "gray"),
-    Status.RUNNING: ("progress_activity", "primary"),
-    Status.PAUSED: ("pause_circle", "orange"),
-    Status.FINISHED: ("check_circle", "green"),
-    Status.FAILED: ("error", "red"),
-    Status.CANCELLED: ("cancel", "gray"),
-    Status.LOST: ("link_off", "orange"),
-}
 
 
 # --- the choice -----------------------------------------------------------------------------------
@@ -154,10 +145,9 @@ def _draw_panel(study_id: str, stage: tuple[bool, int]) -> None:
 
 
 def _draw_head(study: Study, status: Status) -> None:
-    icon, tint = _ICONS[status]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{say(study.label)}**")
-        st.badge(say(status.label), icon=f":material/{icon}:", color=tint)  # type: ignore[arg-type] # the table above
+        draw_status(status)
         st.caption(tr("study_panel.facts", study=study.short_id, data=study.data_name))
 
 

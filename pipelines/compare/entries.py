@@ -17,7 +17,7 @@ from pipelines.compare.cost import Cost, cost_of_run
 from pipelines.contract import ItemStatistics, OperatingPoint
 from pipelines.core.checkpoints import find_checkpoint
 from pipelines.errors import CheckpointError, JobError
-from pipelines.jobs.store import Run, find_run
+from pipelines.jobs.store import Run, data_words, find_run
 from pipelines.settings import Settings
 from pipelines.text import Text, verbatim
 
@@ -49,7 +49,7 @@ class Origin:
     @property
     def data_name(self) -> Text:
         """What a sentence calls the data."""
-        return Text("jobs.the_sample") if self.is_generated else verbatim(self.data)
+        return data_words(self.data, is_generated=self.is_generated)
 
 
 @dataclass(frozen=True)

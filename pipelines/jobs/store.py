@@ -95,6 +95,11 @@ class Status(StrEnum):
         return Text(f"jobs.status.{self.value}")
 
 
+def data_words(title: str, *, is_generated: bool) -> Text:
+    """Return what a sentence calls data: by their name, or the built-in sample by what it is."""
+    return Text("jobs.the_sample") if is_generated else verbatim(title)
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """Hold what was asked for, with everything that is needed to do it again.
@@ -148,7 +153,7 @@ class RunRequest:
     @property
     def data_name(self) -> Text:
         """What a sentence calls the data."""
-        return Text("jobs.the_sample") if self.is_generated else verbatim(self.dataset_title)
+        return data_words(self.dataset_title, is_generated=self.is_generated)
 
 
 @dataclass(frozen=True)
@@ -608,7 +613,7 @@ def lock_of(folder: Path) -> FileLock:
 
 
 def is_worked_on(folder: Path) -> bool:
-    """Tell whether a process on this machine holds the lock of the run."""
+    """Tell whether a process on this machine holds the lock of the run, or of the study, there."""
     if not (folder / LOCK).exists():
         return False
     from filelock import Timeout

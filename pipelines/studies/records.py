@@ -41,7 +41,6 @@ from pipelines.text import Text, verbatim
 STUDY: Final = "study.json"
 DATASET: Final = "dataset.json"
 STATE: Final = "state.json"
-LOCK: Final = "lock"
 FOLDER: Final = ".studies"
 """Folder of studies below the folder of runs."""
 
@@ -133,7 +132,7 @@ class Study:
     @property
     def data_name(self) -> Text:
         """What a sentence calls the data."""
-        return Text("jobs.the_sample") if self.is_generated else verbatim(self.dataset_title)
+        return store.data_words(self.dataset_title, is_generated=self.is_generated)
 
     @property
     def short_id(self) -> str:
@@ -211,19 +210,7 @@ class Study:
 
     def is_worked_on(self) -> bool:
         """Tell whether a process of this machine works on it."""
-        if not (self.folder / LOCK).exists():
-            return False
-        from filelock import FileLock, Timeout
-
-        probe = FileLock(str(self.folder / LOCK), thread_local=False)
-        try:
-            probe.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        probe.release()
-        return False
+        return store.is_worked_on(self.folder)
 
     def read_state(self) -> dict[str, Any]:
         """Read when it was launched and when it ended."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from pipelines.core.files import write_json
 from pipelines.errors import JobError, PipelineError, RunConflictError
@@ -18,7 +18,7 @@ from pipelines.jobs import store
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import Run, Status
 from pipelines.settings import REPOSITORY, Settings, load_settings
-from pipelines.studies.records import LOCK, STATE, Member, Study, read_study
+from pipelines.studies.records import STATE, Member, Study, read_study
 from pipelines.studies.summary import Summary, freeze, summarise, write_summary
 from pipelines.text import Text
 
@@ -161,7 +161,7 @@ def _wish(study: Study, what: store.Wish) -> None:
 
 @contextmanager
 def _held(study: Study) -> Iterator[None]:
-    lock = FileLock(str(study.folder / LOCK), thread_local=False)
+    lock = store.lock_of(study.folder)
     try:
         lock.acquire(timeout=5.0, poll_interval=0.02)  # a reader probes it for a moment
     except Timeout as error:
