@@ -263,8 +263,16 @@ class ImageClassification(Task):
         return self.index_of(record).labels.classes
 
     def open_predictions(self, folder: Path) -> Mapping[str, Prediction]:
-        """Open a prediction folder or a CSV of probabilities."""
-        return files.read(folder)
+        """Open a prediction folder or a CSV of probabilities, which itself knows no groups."""
+        found = dict(files.read(folder))
+        for name, prediction in found.items():
+            if prediction.group == name and (group := self.group_of(name)):
+                found[name] = dataclasses.replace(prediction, group=group)
+        return found
+
+    def group_of(self, name: str) -> str:
+        """Return the group (subject, slide) that a file name tells, or "": nothing by default."""
+        return ""
 
     def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
         """Open labels for items: of a CSV, or of a data set, matched by path or by file name."""

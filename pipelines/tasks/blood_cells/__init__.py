@@ -80,6 +80,10 @@ class BloodCells(ImageClassification):
         """Read the layout of C-NMC: folders, file names, and the table of the validation cells."""
         return data.read_labels(source, options)
 
+    def group_of(self, name: str) -> str:
+        """Return the subject that a file name tells, or ""."""
+        return data.subject_of(name)
+
     def label_numbers(self, values: Mapping[str, str], table: str) -> dict[str, int]:
         """Turn 0/hem and 1/all into class indices."""
         found, problems = data.numbers_of(values, table)

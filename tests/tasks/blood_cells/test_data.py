@@ -1,8 +1,10 @@
 """C-NMC's layout: classes and subjects from names, validation cells from their table."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines import actions
 from pipelines.core.classification.images import open_source
 from pipelines.core.classification.labels import Tag
 from pipelines.registry import get_task
@@ -66,3 +68,26 @@ def test_numbers_of_validation_and_testing_cells_are_no_ids(tree):
     _write(tree, "training_data/fold_1/all/UID_11_1_1_all.bmp")
     texts = [problem.text.id for problem in TASK.inspect(tree, {}).problems]
     assert "classes.id_twice" in texts
+
+
+def test_a_table_of_predictions_is_scored_with_intervals_over_its_subjects(tmp_path):
+    """Cells of one subject counted as independent, so that the interval came out too narrow."""
+    names = [
+        f"fold_0/{kind}/UID_{subject}_1_{cell}_{kind}.bmp"
+        for subject, kind in [
+            *((f"H{i}", "hem") for i in range(4)),
+            *((i, "all") for i in range(4)),
+        ]
+        for cell in range(3)
+    ]
+    odds = np.random.default_rng(0).random(len(names))
+    rows = [f"{name},{p}" for name, p in zip(names, odds, strict=True)]
+    (tmp_path / "predictions.csv").write_text("file,p_all\n" + "\n".join(rows))
+    labels = [f"{name},{int(name.endswith('all.bmp'))}" for name in names]
+    (tmp_path / "truth.csv").write_text("file,label\n" + "\n".join(labels))
+    rows, scores = actions.run_evaluation(
+        get_task("blood_cells"), tmp_path / "predictions.csv", tmp_path / "truth.csv"
+    )
+    assert len(set(rows.columns["group"].tolist())) == 8
+    (part,) = scores.parts.values()
+    assert part.interval_unit == "group"
