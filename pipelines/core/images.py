@@ -66,6 +66,7 @@ __all__ = [
     "list_image_files",
     "natural_key",
     "open_stack",
+    "row_blocks",
     "scale_to_unit",
     "to_grey",
     "value_window",
@@ -76,6 +77,8 @@ Colour = Literal["refuse", "luminance"]
 
 _SPOOL_BYTES: Final = 64_000_000  # an archive member above this goes to a temporary file
 _CACHED_SECTIONS: Final = 4
+_CACHED_BYTES: Final = 256_000_000  # of one stack; a larger section is read each time
+_BLOCK_PIXELS: Final = 16_000_000  # worked on at once, so that copies stay small beside a section
 _LUMINANCE: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _WINDOW_PERCENTILES: Final = (0.1, 99.9)
 _WINDOW_SECTIONS: Final = 16
@@ -207,7 +210,8 @@ class Stack:
         section.flags.writeable = False
         with self._lock:
             self._cache[index] = section
-            while len(self._cache) > _CACHED_SECTIONS:
+            most = min(_CACHED_SECTIONS, _CACHED_BYTES // max(section.nbytes, 1))
+            while len(self._cache) > most:
                 self._cache.popitem(last=False)
         return section
 
@@ -223,8 +227,18 @@ def to_grey(section: Array, label: str, colour: Colour) -> Array:
         return np.ascontiguousarray(first)
     if colour == "refuse":
         raise DataFormatError(Text("images.colour", file=label))
-    grey = section[..., :3].astype(np.float32) @ np.array(_LUMINANCE, np.float32)
-    return grey if section.dtype.kind == "f" else np.rint(grey).astype(section.dtype)
+    grey = np.empty(section.shape[:2], np.float32 if section.dtype.kind == "f" else section.dtype)
+    for rows in row_blocks(section):
+        bright = section[rows, :, :3].astype(np.float32) @ np.array(_LUMINANCE, np.float32)
+        grey[rows] = bright if section.dtype.kind == "f" else np.rint(bright)
+    return grey
+
+
+def row_blocks(section: Array) -> Iterator[slice]:
+    """Cut a section into blocks of rows: copies of a block stay small where a section is large."""
+    height, width = section.shape[:2]
+    step = max(1, _BLOCK_PIXELS // max(width, 1))
+    return (slice(start, start + step) for start in range(0, height, step))
 
 
 def value_window(stack: Stack) -> tuple[float, float]:
@@ -258,10 +272,15 @@ def scale_to_unit(section: Array, window: tuple[float, float]) -> NDArray[np.flo
         `(H, W)` float32 in [0, 1].
     """
     low, high = window
-    scaled = (section.astype(np.float32) - np.float32(low)) * np.float32(1.0 / (high - low))
-    if section.dtype.kind == "f":
-        scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32, copy=False)
+    scaled = np.empty(section.shape, np.float32)
+    for rows in row_blocks(section):
+        block = scaled[rows]
+        np.subtract(section[rows], np.float32(low), out=block, dtype=np.float32, casting="unsafe")
+        block *= np.float32(1.0 / (high - low))
+        if section.dtype.kind == "f":
+            np.nan_to_num(block, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.clip(block, 0.0, 1.0, out=block)
+    return scaled
 
 
 def _some_values(section: Array) -> Array:

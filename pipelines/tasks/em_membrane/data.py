@@ -34,11 +34,19 @@ from pipelines.core.images import (
 from pipelines.datasets.records import image_file
 from pipelines.datasets.splits import block_split
 from pipelines.errors import DataError, DataFormatError
-from pipelines.tasks.em_membrane.data_labels import find_polarity, find_scheme, inside_mask
+from pipelines.tasks.em_membrane.data_labels import (
+    find_polarity,
+    find_scheme,
+    inside_mask,
+    spread_pieces,
+)
 from pipelines.tasks.em_membrane.data_pairing import base_names, pair_files
 from pipelines.text import Text
 
 DEFAULT_VALIDATION_SHARE: Final = 0.2
+SHOWN_SIDE_PX: Final = 8192
+"""Sections with more pixels than a square of this side are not shown: browsers give up there."""
+_MOST_PACKED: Final = 20  # sections of grain do not pack better
 _OPEN_STACKS: Final = 16
 
 
@@ -226,7 +234,8 @@ class LabelStack(Sequence[NDArray[np.bool_]]):
 
     def __init__(self, files: Sequence[ImageFile], membrane_value: str) -> None:
         self._stack = open_stack(files)
-        some = [self._stack.read(int(i)) for i in spread_indices(len(self._stack), 16)]
+        chosen = spread_indices(len(self._stack), 16)
+        some = [spread_pieces(self._stack.read(int(i)))[0] for i in chosen]
         self._scheme = find_scheme(some)
         if self._scheme.num_values < 2:
             raise DataFormatError(
@@ -277,6 +286,25 @@ def open_label_stack(path: Path, membrane_value: str = "auto") -> LabelStack:
     pairing = pair_files(files, looks_like_mask)
     labels = [label for _, label in pairing.pairs if label is not None]
     return LabelStack(labels or files, membrane_value)
+
+
+def can_be_shown(shape: Sequence[int]) -> bool:
+    """Tell whether a section of `(H, W)` pixels can be sent to a browser as it is."""
+    return shape[0] * shape[1] <= SHOWN_SIDE_PX**2
+
+
+def unshowable(record: DatasetRecord) -> str:
+    """Return the first image file whose sections are too large to be shown, or ""; headers only."""
+    if record.dataset_id not in _unshowable:
+        fewest = SHOWN_SIDE_PX**2 // _MOST_PACKED
+        files = [f for f in record.files if f.role == "image" and f.num_bytes > fewest]
+        shapes = ((f.path, open_stack(image_file(record, f)).shape[1:]) for f in files)
+        found = next((path for path, shape in shapes if not can_be_shown(shape)), "")
+        _unshowable[record.dataset_id] = found
+    return _unshowable[record.dataset_id]
+
+
+_unshowable: dict[str, str] = {}  # a data set's id is made of its content
 
 
 def spread_indices(count: int, most: int) -> NDArray[np.int64]:

@@ -25,6 +25,8 @@ Polarity = Literal["low", "high"]
 _SOFT_SHARE: Final = 0.9  # of the pixels lie near the two ends when edges are merely soft
 _SOFT_BAND: Final = 0.1  # of the range counts as "near the end"
 _END_SHARE: Final = 0.05  # of them at either end
+_PIECE_TILES: Final = 4  # a side: labels of a large section are known from 16 tiles
+_TILE_PX: Final = 512
 _EROSION_PX: Final = 7  # a membrane of the field (4 nm a pixel) is 4 to 10 px wide
 
 
@@ -74,6 +76,30 @@ def label_values(section: Array, *, as_cells: bool = False) -> Array:
         return to_grey(section, "", "luminance")
     red, green, blue = (section[..., c].astype(np.int64) for c in range(3))
     return red * 65536 + green * 256 + blue
+
+
+def spread_pieces(label: Array, *images: Array) -> tuple[Array, ...]:
+    """Return a label and its images as they are, or of large ones the same pieces.
+
+    30,000 px a side are 900 million values; how labels are meant shows in four million: in tiles
+    spread over the section, or in every n-th pixel where the tiles hold one class alone.
+    """
+    side = _PIECE_TILES * _TILE_PX
+    height, width = label.shape[:2]
+    if height * width <= side**2 or min(height, width) < side:
+        return label, *images
+    rows, columns = (_spread_tiles(size) for size in (height, width))
+    tiles = label[rows[:, None], columns]
+    if (tiles != tiles[:1, :1]).any():
+        return tiles, *(image[rows[:, None], columns] for image in images)
+    step = -(-max(height, width) // side)
+    return tuple(array[::step, ::step].copy() for array in (label, *images))
+
+
+def _spread_tiles(size: int) -> NDArray[np.intp]:
+    """Return the places of tiles that are spread evenly over a side."""
+    starts = np.linspace(0, size - _TILE_PX, _PIECE_TILES).astype(np.intp)
+    return np.asarray((starts[:, None] + np.arange(_TILE_PX)).ravel())
 
 
 def find_scheme(sections: Sequence[Array]) -> Scheme:

@@ -20,10 +20,13 @@ from pipelines.core.images import (
     Stack,
     list_image_files,
     open_stack,
+    row_blocks,
 )
 from pipelines.errors import DataFormatError, PipelineError
 from pipelines.tasks.em_membrane.data import (
+    SHOWN_SIDE_PX,
     DataOptions,
+    can_be_shown,
     make_item_id,
     source_file,
     spread_indices,
@@ -34,6 +37,7 @@ from pipelines.tasks.em_membrane.data_labels import (
     find_polarity,
     find_scheme,
     inside_mask,
+    spread_pieces,
 )
 from pipelines.tasks.em_membrane.data_pairing import Pairing, base_names, pair_files
 from pipelines.text import Text
@@ -41,7 +45,9 @@ from pipelines.text import Text
 Array = NDArray[Any]
 
 _MEASURED_SECTIONS: Final = 64  # read for value range, NaN and share; all of them in usual stacks
+_MEASURED_PIXELS: Final = 4_000_000_000  # of all files together; one section of each is read
 _POLARITY_SECTIONS: Final = 6
+_BYTES_A_PIXEL: Final = 20  # a section as float32, what the network says of it, and their copies
 _SIGNS: Final = ("minority", "thin", "dark", "connected")
 
 
@@ -124,9 +130,15 @@ def looks_like_mask(file: ImageFile) -> bool:
     """Tell whether the middle section of a file holds exactly two values."""
     try:
         stack = open_stack(file, colour="luminance")
-        return int(np.unique(stack[len(stack) // 2]).size) == 2
+        section = stack[len(stack) // 2]
     except PipelineError:
         return False
+    values: set[float] = set()
+    for rows in row_blocks(section):
+        values.update(np.unique(section[rows]).tolist())
+        if len(values) > 2:
+            return False
+    return len(values) == 2
 
 
 def _open_all(listing: Listing, pairing: Pairing, options: DataOptions) -> Findings:
@@ -184,7 +196,8 @@ def _lose_label(findings: Findings, label: Stack, text: Text) -> None:
 
 def _drop_bad_pixels(findings: Findings) -> None:
     """Read sections of every file: leave out what is damaged, remark NaN and empty sections."""
-    budget = max(1, _MEASURED_SECTIONS // max(len(findings.units), 1))
+    budget = _num_measured(findings.units) // max(len(findings.units), 1)
+    budget = max(1, budget)
     for unit in list(findings.units):
         try:
             for i in spread_indices(len(unit.image), budget):
@@ -203,25 +216,43 @@ def _drop_bad_pixels(findings: Findings) -> None:
                 unit.label = None
 
 
+def _num_measured(units: Sequence[Unit]) -> int:
+    """Return how many sections are read: fewer where they are so large that it takes minutes."""
+    largest = max((unit.image.shape[1] * unit.image.shape[2] for unit in units), default=1)
+    return max(1, min(_MEASURED_SECTIONS, _MEASURED_PIXELS // max(largest, 1)))
+
+
 def _measure_range(unit: Unit, section: Array) -> None:
-    values = section[np.isfinite(section)] if section.dtype.kind == "f" else section
-    if values.size:
-        unit.low = min(unit.low, float(values.min()))
-        unit.high = max(unit.high, float(values.max()))
+    low, high, _ = _range_of(section)
+    unit.low, unit.high = min(unit.low, low), max(unit.high, high)
+
+
+def _range_of(section: Array) -> tuple[float, float, int]:
+    """Return the lowest and the highest finite value, and how many are not finite."""
+    low, high, num_bad = np.inf, -np.inf, 0
+    for rows in row_blocks(section):
+        block = section[rows]
+        if block.dtype.kind == "f":
+            finite = block[np.isfinite(block)]
+            num_bad += block.size - finite.size
+            block = finite
+        if block.size:
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+    return low, high, num_bad
 
 
 def _remark_section(findings: Findings, unit: Unit, index: int, section: Array) -> None:
     name = unit.image.name
-    if section.dtype.kind == "f" and not np.isfinite(section).all():
-        num_bad = int((~np.isfinite(section)).sum())
+    low, high, num_bad = _range_of(section)
+    if num_bad:
         share = num_bad / section.size
         text = Text("em_data.not_a_number", file=name, section=index + 1, n=num_bad, share=share)
         if share == 1.0:
             raise DataFormatError(text)
         if not any(p.path == name for p in findings.remarks):
             findings.remarks.append(Problem("warning", text, name))
-    elif section.size and section.min() == section.max() and len(unit.image) == 1:
-        text = Text("em_data.empty_section", file=name, value=float(section.flat[0]))
+    elif section.size and low == high and len(unit.image) == 1:
+        text = Text("em_data.empty_section", file=name, value=low)
         findings.remarks.append(Problem("warning", text, name))
 
 
@@ -231,10 +262,10 @@ def _check_label(findings: Findings, unit: Unit, budget: int) -> None:
         return
     low, high = np.inf, -np.inf
     for i in spread_indices(len(label), budget):
-        section = label[int(i)]
-        if section.dtype.kind == "f" and not np.isfinite(section).all():
+        lowest, highest, num_bad = _range_of(label[int(i)])
+        if num_bad:
             raise DataFormatError(Text("em_data.label_nan", file=label.name, section=int(i) + 1))
-        low, high = min(low, float(section.min())), max(high, float(section.max()))
+        low, high = min(low, lowest), max(high, highest)
     if low == high:
         raise DataFormatError(Text("em_data.constant", file=label.name, value=low))
 
@@ -268,15 +299,15 @@ def _read_labels(
     return resolved, _label_facts(scheme, finding, membrane, share)
 
 
-def _label_sections(units: Sequence[Unit]) -> list[tuple[Array, Array]]:
-    """Read labels with their images, as many as are measured."""
+def _label_sections(units: Sequence[Unit]) -> list[tuple[Array, ...]]:
+    """Read labels with their images, as many as are measured, of large ones pieces."""
     places = [(u, i) for u in units if u.label is not None for i in range(len(u.image))]
-    read: list[tuple[Array, Array]] = []
-    for unit, i in (places[int(k)] for k in spread_indices(len(places), _MEASURED_SECTIONS)):
+    read: list[tuple[Array, ...]] = []
+    for unit, i in (places[int(k)] for k in spread_indices(len(places), _num_measured(units))):
         # Of a long stack not every section was read before; a damaged one shows when it is opened.
         with suppress(PipelineError):
             if unit.label is not None:
-                read.append((unit.label.read(i), unit.image[i]))
+                read.append(spread_pieces(unit.label.read(i), unit.image[i]))
     return read
 
 
@@ -287,7 +318,7 @@ def _chosen_scheme(found: Scheme, options: DataOptions) -> Scheme:
     return replace(found, kind=cast("Any", options.label_kind), cut=cut)  # checked by parse()
 
 
-def _membrane_share(sections: Sequence[tuple[Array, Array]], options: DataOptions) -> float:
+def _membrane_share(sections: Sequence[tuple[Array, ...]], options: DataOptions) -> float:
     insides = [
         inside_mask(
             label,
@@ -351,7 +382,22 @@ def _problems(findings: Findings, items: Sequence[Item]) -> tuple[Problem, ...]:
         ]
     if num_labelled == 1:
         remarks.append(Problem("warning", Text("em_data.one_labelled")))
+    remarks += _too_large(findings.units)
     return (*lost_labels, *findings.lost_images, *remarks)
+
+
+def _too_large(units: Sequence[Unit]) -> list[Problem]:
+    """Say of the largest sections what they need, where that is more than most machines give."""
+    large = [u for u in units if not can_be_shown(u.image.shape[1:])]
+    if not large:
+        return []
+    worst = max(large, key=lambda unit: unit.image.shape[1] * unit.image.shape[2])
+    height, width = worst.image.shape[1:]
+    text = Text(
+        "em_data.very_large", file=worst.image.name, size=_size(worst.image), n=len(large),
+        side=SHOWN_SIDE_PX, bytes=height * width * _BYTES_A_PIXEL,
+    )  # fmt: skip
+    return [Problem("warning", text, worst.image.name)]
 
 
 def _image_facts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from pipelines.tasks.em_membrane import augment as augmentation
 from pipelines.tasks.em_membrane.cells import grow_hierarchy, label_cells
 from pipelines.tasks.em_membrane.config import Config
 from pipelines.tasks.em_membrane.convert import WHY, convert_to_png
+from pipelines.tasks.em_membrane.data import SHOWN_SIDE_PX, unshowable
 from pipelines.tasks.em_membrane.metrics import at_threshold, section_scores
 from pipelines.tasks.em_membrane.weight_map import unet_weight_map
 from pipelines.text import Text
@@ -40,6 +41,7 @@ from pipelines.views import (
 )
 
 TEXTS = "em_views"
+Compute = Callable[[PanelContext, Any], Sequence[View]]
 _GRID_PX = 32
 _FORMULA = r"w(x) = w_c(x) + w_0 \exp\!\left(-\frac{\left(d_1(x)+d_2(x)\right)^2}{2\sigma^2}\right)"
 
@@ -300,23 +302,36 @@ def _drawn_words(drawn: augmentation.Composite) -> tuple[Text, ...]:
     return (_text("join", parts=words),) if words else (_text("drew_nothing"),)
 
 
+def _shown(compute: Compute) -> Compute:
+    """Say that a section is too large for a page, in place of sending gigabytes to a browser."""
+
+    @functools.wraps(compute)
+    def guarded(context: PanelContext, controls: Any) -> Sequence[View]:
+        file = unshowable(context.record) if context.record is not None else ""
+        if file:
+            return [TextView(_text("too_large", file=file, side=SHOWN_SIDE_PX), tone="warning")]
+        return compute(context, controls)
+
+    return guarded
+
+
 PANELS = (
-    Panel("look", "data", look, TEXTS, stepping="ahead"),
+    Panel("look", "data", _shown(look), TEXTS, stepping="ahead"),
     Panel("convert", "data", convert, TEXTS, is_per_item=False, is_on_demand=True),
     Panel(
-        "augment", "train", play, TEXTS, controls=PlayControls, config_groups=("augment",),
+        "augment", "train", _shown(play), TEXTS, controls=PlayControls, config_groups=("augment",),
         stepping="picture",
     ),
     Panel(
-        "loss_map", "train", loss_map, TEXTS, config_groups=("loss",), needs=("dataset", "truth"),
-        stepping="picture",
+        "loss_map", "train", _shown(loss_map), TEXTS, config_groups=("loss",),
+        needs=("dataset", "truth"), stepping="picture",
     ),
     Panel(
-        "prediction", "predict", show_prediction, TEXTS, needs=("dataset", "prediction"),
+        "prediction", "predict", _shown(show_prediction), TEXTS, needs=("dataset", "prediction"),
         stepping="ahead",
     ),
     Panel(
-        "errors", "evaluate", show_errors, TEXTS, needs=("dataset", "prediction", "truth"),
+        "errors", "evaluate", _shown(show_errors), TEXTS, needs=("dataset", "prediction", "truth"),
         stepping="ahead",
     ),
     Panel(
