@@ -59,6 +59,11 @@ def tr(text_id: str, /, **params: Any) -> str:  # any value that a placeholder t
     return say(Text(text_id, **params))
 
 
+def capitalised(words: str) -> str:
+    """Begin with a capital, as at the start of a line, and leave the rest as it is."""
+    return words[:1].upper() + words[1:]
+
+
 def number(value: float, digits: int = 3) -> str:
     """Write a number as the visitor's language does."""
     return format_number(value, language(), digits=digits)

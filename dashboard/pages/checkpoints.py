@@ -15,11 +15,12 @@ from dashboard.errors import frame
 from dashboard.layout import draw_empty, draw_head
 from dashboard.renderers import value_words
 from dashboard.state import leave_notice
-from dashboard.words import number, say, tr
+from dashboard.words import capitalised, number, say, tr
 from pipelines.contract import Task
 from pipelines.core.checkpoints import CheckpointCard, CheckpointEntry, verify_weights
 from pipelines.evidence.calls import checkpoint_call
 from pipelines.evidence.models import delete_checkpoint, export_checkpoint, restore_checkpoint
+from pipelines.jobs.store import data_words
 from pipelines.registry import load_tasks
 from pipelines.text import Text
 
@@ -58,13 +59,8 @@ def _draw_card(task: Task, name: str, entry: CheckpointEntry) -> None:
         if entry.is_imported:
             st.caption(f":material/upload: {tr('checkpoints_page.imported', notes=card.notes)}")
         for part, scores in card.scores.items():
-            st.markdown(
-                tr(
-                    "checkpoints_page.scores",
-                    part=Text(f"pages.part.{part}"),
-                    scores=_scores(task, scores),
-                )
-            )
+            shown = {"part": Text(f"pages.part.{part}"), "scores": _scores(task, scores)}
+            st.markdown(capitalised(tr("checkpoints_page.scores", **shown)))
         with st.expander(tr("checkpoints_page.card")):
             st.json(json.dumps({"config": dict(card.config), "versions": dict(card.versions)}))
             st.caption(tr("checkpoints_page.fingerprint", sha256=card.weights_sha256 or "–"))
@@ -76,7 +72,7 @@ def _draw_card(task: Task, name: str, entry: CheckpointEntry) -> None:
 def _facts(card: CheckpointCard) -> str:
     return tr(
         "checkpoints_page.facts",
-        data=tr("data.sample") if card.is_generated_data else card.dataset_title or "–",
+        data=data_words(card.dataset_title or "–", is_generated=card.is_generated_data),
         parameters=card.num_parameters,
         time=value_words(card.seconds, "duration"),
         device=card.device.upper() if card.device in ("cpu", "mps") else card.device or "–",

@@ -19,7 +19,7 @@ from dashboard.steps.panels import Shown, draw_step_panels
 from dashboard.steps.predict import start_prediction
 from dashboard.steps.threshold import draw_point
 from dashboard.terms import link_terms
-from dashboard.words import tr
+from dashboard.words import capitalised, tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.evidence.calls import scores_call
@@ -114,7 +114,7 @@ def pick_part(scores: dict[str, dict[str, dict[str, object]]]) -> str:
     chosen = st.segmented_control(
         tr("evaluate_step.part"),
         parts,
-        format_func=lambda name: tr(f"pages.part.{name}"),
+        format_func=lambda name: capitalised(tr(f"pages.part.{name}")),
         default=parts[0],
         required=True,
         key="evaluate.part",
