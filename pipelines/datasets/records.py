@@ -19,6 +19,7 @@ from pipelines.core.files import parse_json, write_json
 from pipelines.core.images_files import ImageFile, file_sha256
 from pipelines.datasets.reports import save_report
 from pipelines.datasets.storage import checked_name, dataset_folder
+from pipelines.datasets.uploads import bring_upload_back, set_upload_aside
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -124,15 +125,30 @@ def _read(path: Path, stamp: int) -> DatasetRecord:
 
 
 def delete_dataset(dataset_id: str, settings: Settings) -> None:
-    """Move a record with its splits to the trash; the images themselves are not touched."""
+    """Move a record with its splits to the trash, and an upload that nothing else uses.
+
+    Files that were opened by their path are not touched.
+    """
     folder = dataset_folder(dataset_id, settings)
     if not folder.is_dir():
         raise DatasetNotFoundError(Text("data.unknown_dataset", dataset=dataset_id))
+    root = _root_of(folder)
     trash = _trash(dataset_id, settings)
     if trash.exists():
         shutil.rmtree(trash)
     trash.parent.mkdir(parents=True, exist_ok=True)
     folder.replace(trash)
+    others = [_root_of(path.parent) for path in folder.parent.glob("*/record.json")]
+    if root is not None and None not in others:  # an unreadable record may use the upload as well
+        set_upload_aside(root, [other for other in others if other is not None], settings)
+
+
+def _root_of(folder: Path) -> Path | None:
+    """Return where the files of a record lie, or None where the record cannot be read."""
+    try:
+        return Path(parse_json((folder / "record.json").read_bytes())["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def restore_dataset(dataset_id: str, settings: Settings) -> DatasetRecord:
@@ -141,7 +157,9 @@ def restore_dataset(dataset_id: str, settings: Settings) -> DatasetRecord:
     if trash.is_dir() and not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         trash.replace(folder)
-    return load_dataset(dataset_id, settings)
+    record = load_dataset(dataset_id, settings)
+    bring_upload_back(record.root, settings)
+    return record
 
 
 def verify_files(record: DatasetRecord) -> list[Problem]:

@@ -1,0 +1,120 @@
+"""An upload goes with the last data set that uses it, comes back with it, and nothing else goes."""
+
+import io
+import json
+import os
+
+import pytest
+
+from pipelines.datasets import (
+    delete_dataset,
+    list_datasets,
+    new_upload_folder,
+    register,
+    restore_dataset,
+    save_upload,
+)
+from pipelines.datasets import uploads as uploading
+from pipelines.datasets.uploads import upload_of
+
+
+def upload(settings, *names):
+    folder = new_upload_folder(settings)
+    for name in names:
+        save_upload(io.BytesIO(name.encode()), name, settings, folder=folder)
+    return folder
+
+
+def test_an_upload_goes_with_its_data_set_and_comes_back_with_it(task, settings):
+    folder = upload(settings, "a1.txt", "b1.txt")
+    record = register(task, folder, {}, settings)
+    delete_dataset(record.dataset_id, settings)
+    assert not folder.exists()
+    assert list((settings.data / "uploads").iterdir()) == []
+    assert restore_dataset(record.dataset_id, settings) == record
+    assert sorted(p.name for p in folder.iterdir()) == ["a1.txt", "b1.txt"]
+
+
+def test_an_upload_stays_as_long_as_another_data_set_uses_it(task, settings):
+    folder = upload(settings, "a1.txt")
+    (folder / "part").mkdir()
+    (folder / "part" / "c1.txt").write_text("c1")
+    first = register(task, folder, {}, settings)
+    second = register(task, folder / "part", {}, settings)
+    delete_dataset(first.dataset_id, settings)
+    assert (folder / "a1.txt").exists()
+    delete_dataset(second.dataset_id, settings)
+    assert not folder.exists()
+    restore_dataset(first.dataset_id, settings)
+    assert (folder / "part" / "c1.txt").exists()
+    assert restore_dataset(second.dataset_id, settings) == second
+    assert {r.dataset_id for r in list_datasets(settings)} == {first.dataset_id, second.dataset_id}
+
+
+def test_an_unreadable_record_keeps_every_upload(task, settings):
+    record = register(task, upload(settings, "a1.txt"), {}, settings)
+    broken = settings.data / "datasets" / "broken-1" / "record.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    delete_dataset(record.dataset_id, settings)
+    assert (record.root / "a1.txt").exists()
+
+
+def test_files_that_were_opened_by_path_are_not_touched(task, source, settings):
+    record = register(task, source, {}, settings)
+    delete_dataset(record.dataset_id, settings)
+    assert sorted(p.name for p in source.iterdir()) == [
+        f"{n}.txt" for n in ("a1", "a2", "a3", "b1", "b2")
+    ]
+
+
+@pytest.mark.parametrize("escape", ["..", "../..", "x/../..", ".", "", "../uploads-of-another"])
+def test_a_record_that_points_out_of_the_uploads_removes_nothing(task, source, settings, escape):
+    """A record is a file that somebody may have written by hand."""
+    folder = upload(settings, "a1.txt")
+    other = settings.data / "uploads-of-another"
+    other.mkdir()
+    record = register(task, source, {}, settings)
+    file = settings.data / "datasets" / record.dataset_id / "record.json"
+    root = f"{settings.data}/uploads/{escape}"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "root": root}))
+    delete_dataset(record.dataset_id, settings)
+    assert (folder / "a1.txt").exists()
+    assert other.exists()
+    assert source.exists()
+    assert settings.data.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_a_link_among_the_uploads_is_not_followed(task, source, settings):
+    uploads = settings.data / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / "link").symlink_to(source, target_is_directory=True)
+    assert upload_of(uploads / "link", settings) is None
+    record = register(task, uploads / "link", {}, settings)
+    delete_dataset(record.dataset_id, settings)
+    assert (source / "a1.txt").exists()
+    assert (uploads / "link").is_symlink()
+
+
+def test_a_data_set_of_all_uploads_keeps_each_of_them(task, settings):
+    folder = upload(settings, "a1.txt")
+    (settings.data / "uploads" / "z1.txt").write_text("z")
+    whole = register(task, settings.data / "uploads", {}, settings)
+    own = register(task, folder, {}, settings)
+    delete_dataset(own.dataset_id, settings)
+    assert folder.exists()
+    delete_dataset(whole.dataset_id, settings)
+    assert folder.exists(), "it was not the upload of that data set"
+
+
+def test_the_space_comes_back_after_a_while(task, settings, monkeypatch):
+    old = register(task, upload(settings, "a1.txt"), {}, settings)
+    delete_dataset(old.dataset_id, settings)
+    (aside,) = (settings.data / "trash" / ".uploads").iterdir()
+    os.utime(aside, (0, 0))
+    new = register(task, upload(settings, "b1.txt"), {}, settings)
+    delete_dataset(new.dataset_id, settings)
+    assert not aside.exists()
+    assert len(list((settings.data / "trash" / ".uploads").iterdir())) == 1
+    assert uploading.TRASH_KEPT_S > 3600
