@@ -21,7 +21,9 @@ from pipelines.core.checkpoints import CheckpointCard, CheckpointEntry, verify_w
 from pipelines.evidence.calls import checkpoint_call
 from pipelines.evidence.models import delete_checkpoint, export_checkpoint, restore_checkpoint
 from pipelines.jobs.store import data_words
+from pipelines.jobs.uses import refuse_used_checkpoint
 from pipelines.registry import load_tasks
+from pipelines.settings import load_settings
 from pipelines.text import Text
 
 _DELETED = "checkpoints_page.deleted"
@@ -123,9 +125,13 @@ def _zipped(entry: CheckpointEntry) -> bytes:
 
 
 def _draw_delete(key: str, entry: CheckpointEntry) -> None:
-    with st.popover(tr("checkpoints_page.delete"), icon=":material/delete:", type="tertiary"):
+    with (
+        st.popover(tr("checkpoints_page.delete"), icon=":material/delete:", type="tertiary"),
+        frame(),
+    ):
         st.markdown(tr("checkpoints_page.delete_question"))
         if st.button(tr("checkpoints_page.delete_yes"), key=f"{key}.delete"):
+            refuse_used_checkpoint(entry.folder, load_settings())
             st.session_state[_DELETED] = (str(delete_checkpoint(entry)), model_title(entry))
             st.rerun()
 

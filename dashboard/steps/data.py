@@ -15,6 +15,7 @@ from dashboard.renderers import value_words
 from dashboard.same_code import draw_same_code
 from dashboard.state import leave_notice, option_values
 from dashboard.steps.panels import draw_step_panels
+from dashboard.steps.removal import draw_removal, draw_undo
 from dashboard.words import as_plain, say, say_plainly, tr
 from pipelines import config as configs
 from pipelines import datasets
@@ -35,11 +36,13 @@ def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None 
         draw_more: Draws another way to come by data, below the one that adds files.
     """
     record = choices.record
+    draw_undo(task)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="data-bar"):
         pick_data(task)
         report = datasets.load_report(record.dataset_id, load_settings())
         if report is not None:
             _draw_registered(task, record, report)
+        draw_removal(task, record)
     _draw_facts(task, record)
     with frame():
         _draw_adding(task)
