@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
@@ -11,6 +12,8 @@ from dashboard.terms import link_terms_html
 from dashboard.words import language, number, say, tr
 from pipelines.text import Text, format_bytes, format_duration
 from pipelines.views import Figure
+
+_NOTHING: Final = 1e-6
 
 
 def draw_figures(figures: Sequence[Figure]) -> None:
@@ -24,10 +27,17 @@ def _cell(figure: Figure) -> str:
     return (
         '<div class="figure" role="listitem">'
         f'<span class="figure-name">{link_terms_html(say(figure.name))}{_help(figure)}</span>'
-        f'<span class="figure-value">{html.escape(value_words(figure.value, figure.unit))}</span>'
+        f'<span class="figure-value">{html.escape(_value(figure))}</span>'
         + (f'<span class="figure-spread">{html.escape(spread)}</span>' if spread else "")
         + "</div>"
     )
+
+
+def _value(figure: Figure) -> str:
+    """Write the value; a share of 10⁻¹¹⁰ is more digits than anybody means."""
+    if not figure.unit and 0 < abs(figure.value) < _NOTHING:
+        return f"≈ {number(0)}"
+    return value_words(figure.value, figure.unit)
 
 
 def _help(figure: Figure) -> str:
