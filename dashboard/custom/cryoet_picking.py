@@ -230,7 +230,8 @@ def _draw_looks(stage: _Stage) -> None:
     )  # fmt: skip
     if editor.truth is not None:
         st.segmented_control(
-            tr("cryoet_view.colour_by"), ("verdict", "kind"), default="verdict",
+            tr("cryoet_view.colour_by"), ("verdict", "kind"),
+            default="verdict" if stage.value("is_found", default=False) else "kind",
             format_func=lambda name: tr(f"cryoet_view.colour_by.{name}"),
             key=f"{prefix}.colour_by", required=True,
         )  # fmt: skip

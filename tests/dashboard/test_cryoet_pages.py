@@ -35,6 +35,18 @@ st.session_state["values"] = task_values(get_task("cryoet_picking"))
 """
 
 
+EXPLORE = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+from dashboard.choices import read_choices
+from dashboard.custom.cryoet_picking import show_explore
+from pipelines.registry import get_task
+
+task = get_task("cryoet_picking")
+show_explore(task, read_choices(task))
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MICROSCOPY_HOME", str(tmp_path))
@@ -91,3 +103,13 @@ def test_the_network_follows_the_weights_that_a_training_starts_from(home: Path)
     app.selectbox(key="cryoet_picking.start_from").set_value("").run()
     assert app.session_state["values"]["initial_checkpoint"] == ""
     assert app.session_state["values"]["pretrained"]
+
+
+def test_true_picks_are_called_so_and_coloured_by_kind(home: Path) -> None:
+    """They stood there as "found" by nobody, all in one colour, with an F4 of 1."""
+    app = AppTest.from_string(EXPLORE, default_timeout=120).run()
+    assert not app.exception
+    assert any("true picks" in caption.value.lower() for caption in app.caption)
+    (colours,) = [g for g in app.button_group if str(g.key).endswith("colour_by")]
+    assert colours.value in ("kind", ["kind"])
+    assert any(box.label == "Model" for box in app.selectbox), "no need to leave the step for it"
