@@ -141,7 +141,7 @@ def _costs(standing: Standing) -> tuple[str, ...]:
         "–" if cost.training_s is None else value_words(cost.training_s, "duration"),
         cost.device.upper() or "–",
         "–" if cost.num_parameters is None else number(cost.num_parameters),
-        "–" if cost.items_per_s is None else number(cost.items_per_s),
+        tr("compare_page.not_measured") if cost.items_per_s is None else number(cost.items_per_s),
         "–" if cost.energy_j is None else tr("compare_page.kilojoule", value=cost.energy_j / 1000),
     )
 

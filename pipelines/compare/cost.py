@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines.actions import OUT_OF_FOLD
 from pipelines.core.checkpoints import CheckpointCard, load_card
 from pipelines.core.energy import energy_of
 from pipelines.errors import CheckpointError
@@ -67,9 +68,18 @@ def _speed_of(run: Run) -> float | None:
     state = run.state
     if run.request.action == "predict" and state.worked_s > 0 and state.total > 0:
         return state.total / state.worked_s
-    if state.stage is None or state.stage.id != _PREDICTING:
+    if state.stage is None or state.stage.id != _PREDICTING or _is_cross_fitted(run):
         return None
     return state.speed  # a training ends by predicting what was held out
+
+
+def _is_cross_fitted(run: Run) -> bool:
+    """Tell whether its scores are of parts of the model, each read from what training kept.
+
+    The model that was kept never answered in that run, so its speed is not known from it.
+    """
+    scores = run.scores() or {}
+    return OUT_OF_FOLD in scores.get("parts", {})
 
 
 def _card_of(run: Run) -> CheckpointCard | None:
