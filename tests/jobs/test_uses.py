@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import RunConflictError
+from pipelines.errors import JobError, RunConflictError
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Status
 from pipelines.jobs.uses import refuse_used_checkpoint, refuse_used_dataset
@@ -64,3 +64,13 @@ def test_the_model_that_a_training_starts_from_or_writes_stays(new_run, settings
         with pytest.raises(RunConflictError):
             refuse_used_checkpoint(folder, settings)
     refuse_used_checkpoint(tmp_path / "models", settings)
+
+
+def test_a_run_that_was_deleted_in_another_tab_says_so(new_run) -> None:
+    """Both tabs showed the run; the second one to delete it met a missing folder."""
+    run = put(new_run(), Status.FINISHED)
+    store.delete_run(run)
+    with pytest.raises(JobError) as caught:
+        store.delete_run(run)
+    for language in LANGUAGES:
+        assert run.run_id in render(caught.value.text, language)
