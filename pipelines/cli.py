@@ -602,7 +602,10 @@ def _work_here(run: Run, terminal: Terminal) -> Run:
             terminal.progress(state.done, state.total, state.stage, state.seconds_left)
 
     with _log_into(run.folder / store.LOG), _pause_on_interrupt(run.folder):
-        return worker.work(run.folder, listener=show)
+        done = worker.work(run.folder, listener=show)
+    for note in done.state.notes:
+        terminal.say(note)
+    return done
 
 
 def _end_code(run: Run, terminal: Terminal) -> int:

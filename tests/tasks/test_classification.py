@@ -276,6 +276,15 @@ def test_an_unreadable_picture_is_predicted_by_the_class_shares_with_a_note(home
     predictions, _, run = _predict(task, checkpoint, config, other, None, tmp_path)
     assert [p.item_id for p in predictions] == ["a.png", "b.png"]
     assert [n.id for n in run.notes] == ["classes.not_predicted"]
+    files.write_table(tmp_path / "predictions.csv", predictions, record_classes(task, record))
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert lines[1].split(",")[1] in record_classes(task, record)
+    assert lines[2].startswith("b.png,,,0."), "a file of words has no class and no confidence"
+    assert set(files.read(tmp_path / "predictions.csv")) == {"a.png", "b.png"}
+
+
+def record_classes(task, record):
+    return task.index_of(record).labels.classes
 
 
 def test_panels_and_data_reports_do_not_load_torch():

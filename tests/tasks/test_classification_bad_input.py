@@ -67,6 +67,24 @@ def test_a_table_that_cannot_be_trained_on(run, tmp_path, labels, words):
     assert all(word in said for word in words), said
 
 
+def test_a_line_without_a_label_is_a_missing_label(tmp_path):
+    """Only pictures without a line were counted: two empty labels went unsaid."""
+    data = _patches(tmp_path / "patches", [*GOOD[:5], "f,", "g, "])
+    found = get_task("histo_patches").inspect(data, {})
+    (problem,) = found.problems
+    assert problem.text.id == "classes.missing_labels"
+    assert problem.text.params["n"] == 3
+    assert problem.text.params["ids"] == ["f", "g", "h"]
+
+
+def test_labels_of_one_class_are_told_before_anybody_waits_for_a_training(tmp_path):
+    data = _patches(tmp_path / "patches", [f"{name},1" for name in "abcdefgh"])
+    found = get_task("histo_patches").inspect(data, {})
+    (problem,) = found.problems
+    assert problem.severity == "warning", "it can be predicted and scored"
+    assert_clear(problem.text, "tumour")
+
+
 def _zip_of_zips(path):
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as file:

@@ -20,6 +20,8 @@ from pipelines.text import Text
 ARRAYS: Final = "predictions.npz"
 TABLE: Final = "predictions.csv"
 SUBMISSION: Final = "submission.csv"
+UNREAD: Final = "is_unread"
+"""Marks, among the values of a prediction, a picture that could not be read."""
 MOST_EXPLAINED: Final = 20_000
 """Items whose features and heat maps are kept for the pages; probabilities are kept of all."""
 
@@ -34,7 +36,8 @@ def write(
             classes = prediction.values["classes"].tolist()
         slim = prediction
         if len(kept) >= MOST_EXPLAINED:
-            only = {"probabilities": prediction.values["probabilities"]}
+            few = ("probabilities", UNREAD)
+            only = {n: v for n, v in prediction.values.items() if n in few}
             slim = Prediction(prediction.item_id, prediction.group, only)
         kept.append(slim)
         yield prediction
@@ -46,21 +49,20 @@ def write(
 
 
 def write_table(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """Write file, class, confidence and one probability a class."""
+    """Write file, class, confidence and one probability a class.
+
+    A picture that could not be read has no class and no confidence, only the shares of classes.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "class", "confidence", *(f"p_{name}" for name in classes)])
         for prediction in predictions:
             odds = prediction.values["probabilities"]
             best = int(np.argmax(odds))
-            writer.writerow(
-                [
-                    prediction.item_id,
-                    classes[best],
-                    f"{odds[best]:.6f}",
-                    *(f"{p:.6f}" for p in odds),
-                ]
+            answer = (
+                ("", "") if UNREAD in prediction.values else (classes[best], f"{odds[best]:.6f}")
             )
+            writer.writerow([prediction.item_id, *answer, *(f"{p:.6f}" for p in odds)])
 
 
 def write_submission(path: Path, odds_by_id: Mapping[str, float], order: Sequence[str]) -> None:

@@ -117,6 +117,7 @@ def inspect_index(index: Index, path: Path, options: Options) -> Inspection:
     problems = [
         *labels.problems,
         *twice_named(entries, labels),
+        *_one_class(labels),
         *(Problem("warning", text, name) for name, text in index.source.refusals[:_LISTED]),
         *look.problems,
     ]
@@ -140,6 +141,14 @@ def inspect_index(index: Index, path: Path, options: Options) -> Inspection:
         facts=_facts(index, look),
         problems=tuple(problems),
     )
+
+
+def _one_class(labels: Labels) -> list[Problem]:
+    """Warn of labels that nothing can be learned from, before somebody waits for a training."""
+    present = {tag.label for tag in labels.tags} - {UNKNOWN}
+    if len(present) != 1:
+        return []
+    return [Problem("warning", Text("classes.one_class_found", name=labels.classes[present.pop()]))]
 
 
 def fingerprint(entries: Sequence[Entry]) -> str:

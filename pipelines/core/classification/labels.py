@@ -164,7 +164,7 @@ def match_ids(entries: Sequence[Entry], known: Mapping[str, object], table: str)
     """
     stems = {stem_of(e.name) for e in entries}
     absent = [i for i in known if i not in stems]
-    bare = [i for i in stems if i not in known]
+    bare = [i for i in stems if not str(known.get(i, "")).strip()]
     if known and len(absent) == len(known):
         text = Text("classes.other_ids", file=table, example=absent[0],
                     picture=next(iter(stems), "-"))  # fmt: skip

@@ -21,6 +21,7 @@ from pipelines.core.checkpoints import (
     save_checkpoint,
     update_card,
 )
+from pipelines.core.classification import files
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import (
     LazyPicture,
@@ -307,7 +308,7 @@ def predict(
         _check_classes(item, model)
         if found is None:
             run.note(Text("classes.not_predicted", file=item.item_id))
-            values = {"probabilities": _shares(model)}
+            values = {"probabilities": _shares(model), files.UNREAD: np.array(True)}
         else:
             values = _values(*found, memory)
         values |= _origin(model)

@@ -55,6 +55,10 @@ def test_the_zip_reads_as_the_folder_does(sample, tmp_path):
     assert zipped.tags == plain.tags
 
 
+def _mixed(ids):
+    return [(name, str(number % 2)) for number, name in enumerate(ids)]
+
+
 @pytest.mark.parametrize(
     ("change", "text_id"),
     [
@@ -76,9 +80,9 @@ def test_a_table_that_cannot_be_used_is_refused_by_one_sentence(sample, tmp_path
 @pytest.mark.parametrize(
     ("change", "text_id"),
     [
-        (lambda ids: [(i, "0") for i in ids[:4]], "classes.missing_labels"),
-        (lambda ids: [*((i, "0") for i in ids), ("gone", "1")], "classes.ids_without_picture"),
-        (lambda ids: [*((i, "1") for i in ids), (ids[0], "1")], "classes.duplicate_ids"),
+        (lambda ids: _mixed(ids[:4]), "classes.missing_labels"),
+        (lambda ids: [*_mixed(ids), ("gone", "1")], "classes.ids_without_picture"),
+        (lambda ids: [*_mixed(ids), (ids[0], "0")], "classes.duplicate_ids"),
     ],
 )
 def test_a_table_with_gaps_is_used_with_a_warning(sample, tmp_path, change, text_id):
@@ -93,7 +97,7 @@ def test_a_table_with_gaps_is_used_with_a_warning(sample, tmp_path, change, text
 def test_broken_and_constant_pictures_are_listed_and_not_fatal(sample, tmp_path):
     from PIL import Image
 
-    folder = _with_table(sample, tmp_path, [(i, "0") for i in _ids(sample)])
+    folder = _with_table(sample, tmp_path, _mixed(_ids(sample)))
     (folder / "train" / f"{_ids(sample)[0]}.tif").write_text("not a picture")
     Image.new("RGB", (96, 96), (9, 9, 9)).save(folder / "train" / f"{_ids(sample)[1]}.tif")
     found = TASK.inspect(folder, {})
