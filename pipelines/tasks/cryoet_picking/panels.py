@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from pipelines.config import option
 from pipelines.contract import OperatingPoint, Panel, PanelContext, Sample, Step
+from pipelines.core.files import parse_json
+from pipelines.datasets import split_from_json
 from pipelines.errors import PipelineError
 from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
 from pipelines.tasks.cryoet_picking.lessons import (
@@ -263,7 +265,22 @@ def _rescored(content: bytes, context: PanelContext) -> list[View]:
     particles = known[0].particles
     picks = read_submission(content, particles, file=FILENAME)
     f4 = f4_score(picks, Picks.concatenate([t.picks for t in known]), particles)
-    return [TextView(Text("cryoet.submission_rescored", f4=f4, n=len(known)), tone="info")]
+    words = TextView(Text("cryoet.submission_rescored", f4=f4, n=len(known)), tone="info")
+    learned = _learned_from(context) & set(context.predictions)
+    if not learned:
+        return [words]
+    return [words, TextView(Text("cryoet.submission_learned", n=len(learned)), tone="warning")]
+
+
+def _learned_from(context: PanelContext) -> set[str]:
+    """Name the tomograms of this data set that the chosen model learned from."""
+    if context.checkpoint is None or context.record is None:
+        return set()
+    file = context.checkpoint / "split.json"
+    if not file.is_file():
+        return set()
+    split = split_from_json(parse_json(file.read_bytes()))
+    return set(split.parts["train"]) if split.dataset_id == context.record.dataset_id else set()
 
 
 def _notebook(context: PanelContext, thresholds: dict[str, float]) -> DownloadView:

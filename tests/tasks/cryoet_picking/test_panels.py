@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.contract import ItemStatistics, OperatingPoint, PanelContext
+from pipelines.datasets import given_split, split_to_json
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking import TASK
 from pipelines.tasks.cryoet_picking.config import Config
@@ -180,6 +182,19 @@ def test_a_submission_is_scored_again_from_its_file(context):
     assert said.params["n"] == len(truths)
     weights = sum(p.weight for p in present) / sum(p.weight for p in CHALLENGE)
     assert said.params["f4"] == pytest.approx(weights)
+
+
+def test_a_submission_with_tomograms_that_were_learned_from_says_so(context, tmp_path):
+    """The page scored what the model knew by heart together with what it did not."""
+    split = given_split(context.record, {"train": ["TS_1"], "validation": ["TS_2"]})
+    (tmp_path / "split.json").write_text(json.dumps(split_to_json(split)))
+    panel = next(p for p in TASK.panels() if p.panel_id == "submission")
+    point = OperatingPoint({"threshold": 0.5})
+    on_all = replace(context, checkpoint=tmp_path, operating_point=point)
+    on_one = replace(on_all, predictions={"TS_2": context.predictions["TS_2"]})
+    said = [v.title for v in panel.compute(on_all, None) if "learned" in v.title.id]
+    assert [text.params["n"] for text in said] == [1]
+    assert not [v for v in panel.compute(on_one, None) if "learned" in v.title.id]
 
 
 @pytest.mark.parametrize("target", ["spheres", "gaussian"])
