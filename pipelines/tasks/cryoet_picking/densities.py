@@ -1,6 +1,6 @@
 """Particle densities built by code, as clouds of Gaussian beads, or taken from a user's map.
 
-A bead stands for about 20 angstrom of protein. Beads turn with the particle exactly, so that no
+A bead stands for about 15 angstrom of protein. Beads turn with the particle exactly, so that no
 map has to be interpolated, and a bead's Gaussian is a product over z, y, x, so that a particle is
 drawn with one matrix product. Shapes follow what is known of the molecules (size, symmetry,
 hollow or full); they are recognisable stand-ins, not structures.
@@ -8,7 +8,7 @@ hollow or full); they are recognisable stand-ins, not structures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.picks import Floats
 from pipelines.text import Text
 
-_BEAD_STEP_ANGSTROM = 18.0
-BEAD_SIGMA_ANGSTROM = 9.0
+_BEAD_STEP_ANGSTROM = 14.0
+BEAD_SIGMA_ANGSTROM = 8.0
 # A lattice of such beads has mean density 1 inside a protein.
 _BEAD_WEIGHT = _BEAD_STEP_ANGSTROM**3 / ((2 * np.pi) ** 1.5 * BEAD_SIGMA_ANGSTROM**3)
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
@@ -52,7 +52,8 @@ def density_of(name: str) -> Density:
         3
     """
     build: Callable[[], Floats] = _SHAPES.get(name, _sphere)
-    return _centred(build())
+    beads = build()
+    return _centred(beads, np.full(len(beads), _DENSER.get(name, 1.0)))
 
 
 def density_from_map(path: Path, *, threshold: float | None = None) -> Density:
@@ -87,6 +88,26 @@ def density_from_map(path: Path, *, threshold: float | None = None) -> Density:
     )
     full = (16.0 / volume.spacing_angstrom) ** 3
     return _centred(beads, mass / full * (16.0 / _BEAD_STEP_ANGSTROM) ** 3)
+
+
+def random_density(rng: np.random.Generator) -> Density:
+    """Draw a protein of one to five globular domains, each 35 to 75 angstrom across."""
+    domains = int(rng.integers(1, 6))
+    centres = np.cumsum(rng.normal(0, 22, (domains, 3)), 0)
+    sizes = rng.uniform(17, 38, (domains, 3))
+    centres -= centres.mean(0)
+
+    def is_inside(points: Floats) -> NDArray[np.bool_]:
+        parts = [_is_in_ellipsoid(points - c, s) for c, s in zip(centres, sizes, strict=True)]
+        return np.logical_or.reduce(parts)
+
+    reach = float(np.abs(centres).max() + sizes.max())
+    return _centred(_filled(is_inside, reach, int(rng.integers(2**31))))
+
+
+def resized(density: Density, *, size: float, strength: float) -> Density:
+    """Return a density whose lengths and contrast are multiplied by a factor each."""
+    return Density(density.beads * size, density.weights * strength)
 
 
 def random_rotation(rng: np.random.Generator) -> Floats:
@@ -144,10 +165,20 @@ def _centred(beads: Floats, weights: Floats | None = None) -> Density:
 
 def _lattice(half_axes: tuple[float, float, float], seed: int = 0) -> Floats:
     """Fill an ellipsoid with a slightly irregular lattice of beads."""
-    steps = [np.arange(-a, a + 1, _BEAD_STEP_ANGSTROM) for a in half_axes]
-    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    points = points[(points / np.array(half_axes) ** 1.0) ** 2 @ np.ones(3) <= 1.0]
-    return points + np.random.default_rng(seed).normal(0, 2.5, points.shape)
+    return _filled(lambda points: _is_in_ellipsoid(points, half_axes), max(half_axes), seed)
+
+
+def _filled(is_inside: Callable[[Floats], NDArray[np.bool_]], reach: float, seed: int) -> Floats:
+    """Fill a shape within `reach` of the centre with a slightly irregular lattice of beads."""
+    steps = np.arange(-reach, reach + 1, _BEAD_STEP_ANGSTROM)
+    points = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    points = points[is_inside(points)]
+    return points + np.random.default_rng(seed).normal(0, 2.0, points.shape)
+
+
+def _is_in_ellipsoid(points: Floats, half_axes: Sequence[float]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = ((points / np.array(half_axes)) ** 2).sum(1) <= 1.0
+    return inside
 
 
 def _shell(radius: float, count: int) -> Floats:
@@ -160,19 +191,36 @@ def _shell(radius: float, count: int) -> Floats:
 
 def _ferritin() -> Floats:
     """Hollow shell of 24 subunits, 120 angstrom across, 80 inside."""
-    return np.concatenate([_shell(51, 60), _shell(44, 36)])
+    return np.concatenate([_shell(54, 130), _shell(40, 75)])
 
 
 def _amylase() -> Floats:
-    """Four compact subunits around a square, about 120 angstrom across."""
-    corners = np.array([[0, 31, 31], [0, -31, 31], [0, 31, -31], [0, -31, -31]])
-    return np.concatenate([_lattice((26, 28, 28), 1) + c for c in corners])
+    """Four compact subunits around a square, about 90 angstrom across and 55 high."""
+    corners = np.array([[0, 19, 19], [0, -19, 19], [0, 19, -19], [0, -19, -19]])
+
+    def is_inside(points: Floats) -> NDArray[np.bool_]:
+        parts = [_is_in_ellipsoid(points - c, (27, 25, 25)) for c in corners]
+        return np.logical_or.reduce(parts)
+
+    return _filled(is_inside, 70, 1)
 
 
 def _galactosidase() -> Floats:
-    """Tetramer with three two-fold axes, about 175 x 135 x 90 angstrom."""
-    corners = np.array([[16, 33, 46], [16, -33, -46], [-16, 33, -46], [-16, -33, 46]])
-    return np.concatenate([_lattice((28, 34, 42), 2) + c for c in corners])
+    """Tetramer with three two-fold axes, about 90 x 175 x 135 angstrom.
+
+    Two long dimers lie across each other, at 50 degrees to the long axis, on a full middle.
+    """
+    cos, sin = np.cos(np.deg2rad(50)), np.sin(np.deg2rad(50))
+
+    def is_inside(points: Floats) -> NDArray[np.bool_]:
+        z, y, x = points.T
+        side = np.sign(z)
+        along, across = cos * y + side * sin * x, -side * sin * y + cos * x
+        is_dimer = (along / 76) ** 2 + (across / 29) ** 2 + ((np.abs(z) - 24) / 25) ** 2 <= 1
+        is_middle = _is_in_ellipsoid(points, (20, 70, 52))
+        return is_dimer | is_middle
+
+    return _filled(is_inside, 90, 2)
 
 
 def _ribosome() -> Floats:
@@ -185,12 +233,17 @@ def _ribosome() -> Floats:
 
 
 def _thyroglobulin() -> Floats:
-    """Two elongated halves crossing in the middle, about 250 x 110 angstrom."""
-    half = _lattice((36, 30, 60), 5) + np.array([14, 22, 62])
-    arm = _lattice((20, 18, 36), 6) + np.array([-22, -26, 84])
-    bridge = _lattice((22, 30, 26), 7)
+    """Two elongated halves meeting in the middle, bent like an S, about 240 x 110 x 85 angstrom."""
     turn = np.array([1, -1, -1])  # two-fold axis along z
-    return np.concatenate([half, arm, half * turn, arm * turn, bridge])
+    halves = [np.array([0, 14, 40]), np.array([0, 14, 40]) * turn]
+    arms = [np.array([-12, -16, 84]), np.array([-12, -16, 84]) * turn]
+
+    def is_inside(points: Floats) -> NDArray[np.bool_]:
+        parts = [_is_in_ellipsoid(points - c, (42, 44, 60)) for c in halves]
+        parts += [_is_in_ellipsoid(points - c, (22, 22, 32)) for c in arms]
+        return np.logical_or.reduce(parts)
+
+    return _filled(is_inside, 130, 5)
 
 
 def _virus_like_particle() -> Floats:
@@ -200,14 +253,16 @@ def _virus_like_particle() -> Floats:
     base = [(0.0, s, t * golden) for s, t in signs]
     vertices = np.array([np.roll(v, k) for v in base for k in range(3)])
     vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
-    spikes = [vertices * r for r in (132, 142)]
-    return np.concatenate([_shell(118, 420), *spikes])
+    spikes = [vertices * r for r in (155, 165)]
+    return np.concatenate([_shell(143, 1150), _shell(130, 950), _shell(117, 800), *spikes])
 
 
 def _sphere() -> Floats:
     return _lattice((50, 50, 50), 8)
 
 
+# Half of a ribosome is RNA, which scatters about twice as much over ice as protein.
+_DENSER = {"ribosome": 1.5}
 _SHAPES: dict[str, Callable[[], Floats]] = {
     "apo-ferritin": _ferritin,
     "beta-amylase": _amylase,

@@ -11,7 +11,10 @@ The microscope is a linear filter of it, applied once in Fourier space:
 - the missing wedge: a tilt series about the y axis samples `|atan2(kz, kx)| <= tilt range`, so
   nothing else of the spectrum is measured, which smears along z;
 - shot noise of the dose: white in the projections, so white in the sampled part of the spectrum,
-  with a spread that falls as `1 / sqrt(dose)`.
+  with a spread that falls as `1 / sqrt(dose)`;
+- restoration, as released tomograms had it: a Wiener filter `-CTF / (CTF^2 + 1 / SNR(k))`, whose
+  assumed signal-to-noise ratio falls as `SNR exp(-80 angstrom k)`, gives back the low frequencies
+  (Wiener 1949; for tomograms: Tegunov and Cramer 2019).
 
 Left out: the change of defocus over the thickness and with tilt, the finite number of tilts,
 multiple scattering, alignment errors. The result is low-passed as a denoised tomogram is.
@@ -34,7 +37,9 @@ from pipelines.tasks.cryoet_picking.densities import (
     add_density,
     density_from_map,
     density_of,
+    random_density,
     random_rotation,
+    resized,
 )
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, names, write_copick_config
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
@@ -44,6 +49,7 @@ SPACING_ANGSTROM = 10.012444
 WAVELENGTH_ANGSTROM = 0.0197  # electrons of 300 kV
 _CS_ANGSTROM = 2.7e7
 _AMPLITUDE_CONTRAST = 0.07
+_SNR_FALL_ANGSTROM = 80.0
 # Picks a cubic micrometre in the challenge's seven training tomograms (1,269 in 0.51).
 _PICKS_PER_CUBIC_MICROMETRE: Mapping[str, float] = {
     "apo-ferritin": 730.0,
@@ -69,6 +75,7 @@ class SimulationConfig:
     defocus_micrometres: float = option(3.5, low=0.5, high=8.0, unit="µm", step=0.1)
     dose_electrons: float = option(100.0, low=10.0, high=400.0, unit="e⁻/Å²", step=10.0)
     envelope_b: float = option(600.0, low=0.0, high=4000.0, unit="Å²", expert=True)
+    deconvolution_snr: float = option(10.0, low=0.0, high=1000.0, step=1.0, expert=True)
     crowding: float = option(6.0, low=0.1, high=12.0, step=0.1)
     num_vesicles: int = option(3, low=0, high=20)
     num_gold_beads: int = option(4, low=0, high=40)
@@ -90,15 +97,18 @@ def varied(config: SimulationConfig, rng: np.random.Generator) -> SimulationConf
     """Draw a microscope around the configured one, so that a tree teaches more than one of them.
 
     With a variation of 1, dose and envelope change by a factor of up to e either way, defocus by
-    up to 1.6, and the tilt range shrinks by up to 15 degrees. What is drawn stays within bounds.
+    up to 1.6, the ratio of the restoration by up to 20, and the tilt range shrinks by up to 15
+    degrees. What is drawn stays within bounds.
     """
     if not config.variation:
         return config
-    dose, envelope, defocus = np.exp(config.variation * rng.uniform(-1, 1, 3) * (1, 1, 0.5))
+    drawing = config.variation * rng.uniform(-1, 1, 4) * (1, 1, 0.5, 3)
+    dose, envelope, defocus, snr = np.exp(drawing)
     drawn = {
         "dose_electrons": config.dose_electrons * dose,
         "envelope_b": config.envelope_b * envelope,
         "defocus_micrometres": config.defocus_micrometres * defocus,
+        "deconvolution_snr": config.deconvolution_snr * snr,
         "tilt_range_degrees": config.tilt_range_degrees - 15 * config.variation * rng.random(),
     }
     bounds = {info.name: (info.low, info.high) for info in describe(SimulationConfig)}
@@ -130,8 +140,9 @@ def simulate_tomogram(
 ) -> Simulated:
     """Simulate one tomogram; the same seed gives the same one."""
     rng = np.random.default_rng(seed)
-    config = varied(config, rng)
     known = {name: density_of(name) for name in names(CHALLENGE)} | dict(densities or {})
+    known = {n: _varied_density(d, config.variation, rng) for n, d in known.items()}
+    config = varied(config, rng)
     specimen = np.zeros(config.shape, np.float32)
     scene = _Scene(np.array(config.shape) * SPACING_ANGSTROM, rng)
     _add_membranes(specimen, scene, config)
@@ -143,10 +154,18 @@ def simulate_tomogram(
     return Simulated(volume, picks)
 
 
+def _varied_density(density: Density, variation: float, rng: np.random.Generator) -> Density:
+    """Change size by up to 15 % and contrast by up to 35 % either way at a variation of 1."""
+    if not variation:
+        return density
+    size, strength = np.exp(variation * rng.uniform(-1, 1, 2) * (0.14, 0.3))
+    return resized(density, size=float(size), strength=float(strength))
+
+
 def image(
     specimen: NDArray[np.float32], config: SimulationConfig, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Turn a specimen into a tomogram: transfer, envelope, wedge, noise, low-pass.
+    """Turn a specimen into a tomogram: transfer, envelope, noise, restoration, wedge, low-pass.
 
     Args:
         specimen: `(Z, Y, X)` float32, 1 is protein over ice.
@@ -158,14 +177,17 @@ def image(
     """
     kz, ky, kx = _frequencies(specimen.shape)
     k2 = kz**2 + ky**2 + kx**2
+    transfer = contrast_transfer(k2, config.defocus_micrometres)
     spectrum = np.fft.rfftn(specimen).astype(np.complex64)
-    spectrum *= contrast_transfer(k2, config.defocus_micrometres)
+    spectrum *= transfer
     spectrum *= np.exp(-config.envelope_b / 4 * k2)
-    # 5 is the spread of the noise, in units of protein, at 1 electron a square angstrom: chosen so
+    # 7 is the spread of the noise, in units of protein, at 1 electron a square angstrom: chosen so
     # that 100 electrons leave single complexes just visible, as in the released tomograms.
     noise = rng.standard_normal(specimen.shape, np.float32)
-    noise *= np.float32(5.0 / np.sqrt(config.dose_electrons))
+    noise *= np.float32(7.0 / np.sqrt(config.dose_electrons))
     spectrum += np.fft.rfftn(noise).astype(np.complex64)
+    if config.deconvolution_snr:
+        spectrum *= restoration(transfer, k2, config.deconvolution_snr)
     spectrum *= missing_wedge(kz, kx, config.tilt_range_degrees)
     spectrum *= np.exp(-0.5 * k2 * (2 * np.pi * 8.0) ** 2)  # low-pass: 8 angstrom Gaussian
     spectrum[0, 0, 0] = 0
@@ -181,6 +203,20 @@ def contrast_transfer(k2: Floats, defocus_micrometres: float) -> NDArray[np.floa
     phase = np.pi * WAVELENGTH_ANGSTROM * defocus * k2
     phase = phase - 0.5 * np.pi * _CS_ANGSTROM * WAVELENGTH_ANGSTROM**3 * k2**2
     return np.asarray(-np.sin(phase + np.arcsin(_AMPLITUDE_CONTRAST)), np.float32)
+
+
+def restoration(
+    transfer: NDArray[np.float32], k2: Floats, signal_to_noise: float
+) -> NDArray[np.float32]:
+    """Return the Wiener filter that undoes the transfer where there is signal; protein stays dark.
+
+    Args:
+        transfer: From `contrast_transfer` at `k2`.
+        k2: Squared frequencies, 1 / square angstrom.
+        signal_to_noise: Assumed at frequency 0, more than 0.
+    """
+    level = signal_to_noise * np.exp(-_SNR_FALL_ANGSTROM * np.sqrt(k2))
+    return np.asarray(-transfer / (transfer**2 + 1 / level), np.float32)
 
 
 def missing_wedge(kz: Floats, kx: Floats, tilt_range_degrees: float) -> NDArray[np.bool_]:
@@ -339,9 +375,7 @@ def _add_unlabelled(
 ) -> None:
     """Add irregular proteins that are nobody's target, as in a real cell extract."""
     for _ in range(int(config.unlabelled_share * num_labelled)):
-        beads = np.cumsum(scene.rng.normal(0, 13, (int(scene.rng.integers(8, 30)), 3)), 0)
-        density = Density(beads - beads.mean(0), np.full(len(beads), 2.0))
-        _add_one(specimen, scene, density)
+        _add_one(specimen, scene, random_density(scene.rng))
 
 
 def _add_membranes(specimen: NDArray[np.float32], scene: _Scene, config: SimulationConfig) -> None:

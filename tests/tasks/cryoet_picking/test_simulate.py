@@ -5,7 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipelines.tasks.cryoet_picking import TASK
-from pipelines.tasks.cryoet_picking.densities import add_density, density_from_map, density_of
+from pipelines.tasks.cryoet_picking.densities import (
+    add_density,
+    density_from_map,
+    density_of,
+    random_density,
+)
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, names
 from pipelines.tasks.cryoet_picking.report import nearest_distances
 from pipelines.tasks.cryoet_picking.simulate import (
@@ -15,6 +20,7 @@ from pipelines.tasks.cryoet_picking.simulate import (
     contrast_transfer,
     image,
     missing_wedge,
+    restoration,
     simulate_tomogram,
     varied,
     write_tomogram,
@@ -76,6 +82,62 @@ def test_contrast_is_dark_at_low_frequencies_and_crosses_zero_where_theory_says(
     # pi lambda dz k^2 + asin A = pi, spherical aberration being negligible there
     expected = (np.pi - np.arcsin(0.07)) / (np.pi * 0.0197 * 4e4)
     assert first == pytest.approx(expected, rel=0.01)
+
+
+def test_restoration_undoes_the_transfer_where_there_is_signal_and_keeps_its_zeros():
+    k2 = np.linspace(0, 1 / 30**2, 400)
+    transfer = contrast_transfer(k2, 2.0)
+    whole = transfer * restoration(transfer, k2, 1e12)
+    assert_allclose(whole[k2 < 1 / 60**2], -1, rtol=1e-6)  # protein stays dark
+    weak = transfer * restoration(transfer, k2, 10.0)
+    assert -1 < weak.min() < weak.max() <= 0
+    level = 10.0 * np.exp(-80 * np.sqrt(k2[50]))
+    assert weak[50] == pytest.approx(-(transfer[50] ** 2) / (transfer[50] ** 2 + 1 / level))
+
+
+@pytest.mark.parametrize(
+    ("kind", "kilodalton"),
+    [
+        ("apo-ferritin", 480),
+        ("beta-amylase", 220),
+        ("beta-galactosidase", 465),
+        ("thyroglobulin", 660),
+        ("ribosome", 3300),
+    ],
+)
+def test_shapes_have_the_volume_of_their_molecules(kind: str, kilodalton: float):
+    volume = _drawn(kind, np.eye(3))
+    density = density_of(kind)
+    protein = volume.sum() * 1000 / (density.weights[0] / density_of("apo-ferritin").weights[0])
+    # Protein has 0.81 dalton a cubic angstrom; shapes are rough.
+    assert 0.7 * kilodalton < 0.81e-3 * protein < 1.7 * kilodalton
+
+
+@pytest.mark.parametrize("axes", [(1, 1, -1, -1), (1, -1, 1, -1), (1, -1, -1, 1)])
+def test_galactosidase_has_three_two_fold_axes(axes: tuple[int, ...]):
+    plain = _drawn("beta-galactosidase", np.eye(3))
+    turned = _drawn("beta-galactosidase", np.diag(axes[1:]).astype(float))
+    assert np.corrcoef(plain.ravel(), turned.ravel())[0, 1] > 0.97
+    quarter = _drawn("beta-galactosidase", np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]))
+    assert np.corrcoef(plain.ravel(), quarter.ravel())[0, 1] < 0.9
+
+
+def test_unlabelled_proteins_differ_and_are_centred():
+    rng = np.random.default_rng(0)
+    drawn = [random_density(rng) for _ in range(20)]
+    assert len({len(d.beads) for d in drawn}) > 10
+    for density in drawn:
+        assert_allclose((density.beads * density.weights[:, None]).sum(0), 0, atol=1e-6)
+        assert density.reach_angstrom < 250
+
+
+def _drawn(kind: str, rotation: np.ndarray) -> np.ndarray:
+    volume = np.zeros((48, 48, 48), np.float32)
+    add_density(
+        volume, density_of(kind), centre_angstrom=np.full(3, 240.0), rotation=rotation,
+        spacing_angstrom=10.0,
+    )  # fmt: skip
+    return volume
 
 
 def test_ferritin_is_hollow_and_the_ribosome_is_not():
