@@ -56,6 +56,10 @@ class Reporter(Protocol):
         """Tell whether somebody asked to pause or stop."""
 
 
+WARMUP_SHARE: Final = 0.2
+"""Of a training, in time or steps, that its warm-up may take at most."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Say how long and how fast to train.
@@ -64,7 +68,8 @@ class Plan:
         time_limit_s: Longest duration, validation and saving included; `inf` for none.
         max_steps: Largest number of steps; 0 for none. One of the two must be set.
         learning_rate: Highest learning rate.
-        warmup_steps: Steps over which the rate rises from 0.
+        warmup_steps: Steps over which the rate rises from 0; fewer where they would be more than
+            `WARMUP_SHARE` of the training.
         weight_decay: Decay of AdamW.
         ema_decay: Decay of the moving average of the weights; 0 keeps the newest weights.
         clip_norm: Largest norm of the gradient.
@@ -100,10 +105,14 @@ class Plan:
         """Return the learning rate: a linear rise, then half a cosine that reaches 0 at the end.
 
         By the clock and not by a number of steps known in advance: the machine's speed, and who
-        else uses it, may change, and the rate must have come down when the time is over.
+        else uses it, may change, and the rate must have come down when the time is over. The rise
+        is over by then as well: of the 40 steps that a slow machine takes in a short training, a
+        warm-up of 50 would be all.
         """
-        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        fall = 0.5 * (1 + math.cos(math.pi * self.done_fraction(step, elapsed_s)))
+        done = self.done_fraction(step, elapsed_s)
+        rise = (step + 1) / self.warmup_steps if self.warmup_steps else 1.0
+        rise = min(1.0, max(rise, done / WARMUP_SHARE))
+        fall = 0.5 * (1 + math.cos(math.pi * done))
         return self.learning_rate * rise * fall
 
 

@@ -122,6 +122,20 @@ def test_the_rate_rises_falls_and_reaches_zero_at_the_limit():
     assert rates == sorted(rates, reverse=True)
 
 
+def test_the_warm_up_of_a_short_training_ends_after_a_fifth_of_it() -> None:
+    """In 40 slow steps a warm-up of 50 never ended, and the network had hardly moved."""
+    slow = Plan(time_limit_s=100, learning_rate=1.0, warmup_steps=50)
+    rates = [slow.rate(step, 100 * step / 40) for step in range(41)]
+    assert rates[0] == pytest.approx(1 / 50)
+    assert rates.index(max(rates)) == 8
+    assert rates[8] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.2)))
+    few = Plan(max_steps=10, learning_rate=1.0, warmup_steps=50)
+    rates = [few.rate(step, 0.0) for step in range(10)]
+    assert rates.index(max(rates)) == 2
+    long = Plan(max_steps=400, learning_rate=1.0, warmup_steps=50)
+    assert long.rate(24, 0.0) == pytest.approx(0.5 * long.rate(0, 0.0) * 50, rel=0.02), "as before"
+
+
 def test_the_rate_reaches_zero_early_by_what_is_reserved():
     assert Plan(time_limit_s=100, reserve_s=20).rate(50, 80.0) == 0.0
 
