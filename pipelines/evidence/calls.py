@@ -216,13 +216,6 @@ def _view_python(task: Task, panel: str, data: Source, look: Look) -> str:
     return _head(task, data if look.run is None else None) + opened + body
 
 
-def evaluation_call(task: Task, *, prediction: str, truth: str) -> Call:
-    """Return an evaluation as it would be typed."""
-    words = ["evaluate", task.id, "--prediction", prediction, "--truth", truth]
-    python = _EVALUATE.format(task=task.id, prediction=prediction, truth=truth)
-    return Call(_shell(words), python)
-
-
 def scores_call(run: Run, part: str = "", thresholds: Mapping[str, float] | None = None) -> Call:
     """Return the figures of a run's part, at its own or at moved thresholds, as typed."""
     words = ["scores", run.run_id, *(["--part", part] if part else [])]
@@ -404,10 +397,3 @@ from pipelines.jobs import store
 
 point, part = score_again(store.find_run({run!r}), {part!r}, {thresholds!r})
 print(dict(point.thresholds), part.metrics, part.intervals)"""
-_EVALUATE: Final = """from pathlib import Path
-
-from pipelines import actions, registry
-
-task = registry.get_task({task!r})
-rows, scores = actions.run_evaluation(task, Path({prediction!r}), Path({truth!r}))
-print(scores.to_json())"""

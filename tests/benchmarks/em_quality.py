@@ -32,9 +32,9 @@ from pipelines.tasks.em_membrane import metrics
 from pipelines.tasks.em_membrane.config import PRESETS, Config
 from pipelines.tasks.em_membrane.train import (
     LabelledSection,
-    measure_sections,
     train_segmentation,
 )
+from tests.tasks.em_membrane.scoring import measure_sections
 
 PEER: Final = {
     "architecture": "unet", "base_channels": 16, "depth": 4, "stem": 1, "num_affinities": 0,

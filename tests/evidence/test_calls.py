@@ -8,7 +8,6 @@ import pytest
 from pipelines import cli, commands, config, registry
 from pipelines.evidence.calls import (
     Source,
-    evaluation_call,
     prediction_call,
     run_call,
     training_call,
@@ -58,8 +57,6 @@ def test_the_python_of_a_call_does_what_the_page_does(
     )
     exec(again.python, {})
     assert (tmp_path / "out" / "prediction.json").is_file()
-    scored = evaluation_call(task, prediction=str(tmp_path / "out"), truth=str(values))
-    exec(scored.python, {})
 
 
 def test_a_run_is_written_with_its_own_data_and_how_they_are_read(

@@ -34,25 +34,6 @@ class BaselineConfig:
     is_membrane_dark: bool = option(True, **_LAYOUT)
 
 
-def score_stack(
-    stack: npt.NDArray[Any], config: BaselineConfig | None = None
-) -> npt.NDArray[np.float32]:
-    """Score each pixel of each section for lying inside a cell.
-
-    Args:
-        stack: `(N, H, W)`, any real type and range.
-        config: Options; the defaults if None.
-
-    Returns:
-        `(N, H, W)` float32 in [0, 1], 0.5 on the method's own threshold.
-    """
-    chosen = config or BaselineConfig()
-    scores = np.empty(stack.shape, np.float32)
-    for index, section in enumerate(stack):
-        scores[index] = score_section(section, chosen)
-    return scores
-
-
 def score_section(section: npt.NDArray[Any], config: BaselineConfig) -> npt.NDArray[np.float32]:
     """Score each pixel of one section, `(H, W)`, for lying inside a cell, float32 in [0, 1]."""
     smooth = _smooth(np.asarray(section, np.float32), config.smoothing_px)

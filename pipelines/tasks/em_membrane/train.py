@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pipelines.contract import ItemStatistics
 from pipelines.core.device import Precision
 from pipelines.core.seeding import rng_at, torch_seeded
 from pipelines.core.training import Batch, Outcome, Plan, Reporter, Work, fit
@@ -175,18 +174,6 @@ def batch_loss(model: nn.Module, batch: Batch, config: Config) -> Tensor:
         label_smoothing=config.label_smoothing,
     )
     return loss if pairs is None else loss + config.pair_share * pair_loss(pairs, batch["pairs"])
-
-
-def measure_sections(
-    model: nn.Module, sections: Sequence[LabelledSection], config: Config, device: torch.device
-) -> ItemStatistics:
-    """Predict labelled sections and keep the rows that scores and threshold come from."""
-    found = predict_sections(model, [s.image for s in sections], config, device)
-    rows = [
-        metrics.measure(p[None], s.inside[None], item_ids=[s.item_id])
-        for p, s in zip(found, sections, strict=True)
-    ]
-    return ItemStatistics.concatenate(rows)
 
 
 def plan_of(config: Config) -> Plan:

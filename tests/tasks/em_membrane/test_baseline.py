@@ -12,7 +12,7 @@ from skimage.filters import threshold_otsu
 
 from pipelines.config import describe
 from pipelines.tasks.em_membrane import metrics
-from pipelines.tasks.em_membrane.baseline import BaselineConfig, score_section, score_stack
+from pipelines.tasks.em_membrane.baseline import BaselineConfig, score_section
 from pipelines.text import LANGUAGES, render
 
 
@@ -27,16 +27,18 @@ def _cells(size: int = 96, pitch: int = 24) -> tuple[np.ndarray, np.ndarray]:
 
 def test_clear_cells_are_found_in_spite_of_noise_and_uneven_light() -> None:
     image, inside = _cells()
-    scores = score_stack(image[None])
-    assert metrics.score(metrics.measure(scores, inside[None], [0.5]), 0.5)["v_rand"] > 0.99
+    scores = score_section(image, BaselineConfig())
+    assert metrics.score(metrics.measure(scores[None], inside[None], [0.5]), 0.5)["v_rand"] > 0.99
 
 
 def test_the_neighbourhood_forgives_uneven_light_and_otsu_does_not() -> None:
     image, inside = _cells()
     figures = {}
     for method in ("local", "otsu"):
-        scores = score_stack(image[None], BaselineConfig(method=method))
-        figures[method] = metrics.score(metrics.measure(scores, inside[None], [0.5]), 0.5)["dice"]
+        scores = score_section(image, BaselineConfig(method=method))
+        figures[method] = metrics.score(metrics.measure(scores[None], inside[None], [0.5]), 0.5)[
+            "dice"
+        ]
     assert figures["local"] > figures["otsu"] + 0.1
 
 
@@ -86,8 +88,10 @@ def test_a_flat_section_scores_half_everywhere(method, shape) -> None:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys, numpy as np; from pipelines.tasks.em_membrane.baseline import score_stack;"
-        "score_stack(np.zeros((1, 8, 8), np.uint8)); sys.exit('torch' in sys.modules)"
+        "import sys, numpy as np;"
+        "from pipelines.tasks.em_membrane.baseline import BaselineConfig, score_section;"
+        "score_section(np.zeros((8, 8), np.uint8), BaselineConfig());"
+        "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -19,11 +19,11 @@ from pipelines.tasks.em_membrane.train import (
     BatchMaker,
     LabelledSection,
     batch_loss,
-    measure_sections,
     prepare,
     scoring_reserve_s,
     train_segmentation,
 )
+from tests.tasks.em_membrane.scoring import measure_sections
 
 CPU = torch.device("cpu")
 OPTIONS = Config(
