@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.address import keep, restore
 from dashboard.choices import score_words
+from dashboard.errors import frame
 from dashboard.evidence_panel import draw_evidence, draw_import
 from dashboard.layout import draw_empty, draw_head
 from dashboard.run_panel import draw_cost, draw_run
@@ -16,13 +17,22 @@ from dashboard.state import leave_notice
 from dashboard.study_panel import draw_studies
 from dashboard.words import say, say_plainly, tr
 from pipelines.errors import TaskError
-from pipelines.jobs.store import Run, delete_run, restore_run, scan_runs
+from pipelines.jobs.store import (
+    Run,
+    delete_run,
+    find_run,
+    rename_run,
+    restore_run,
+    scan_runs,
+)
 from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.studies import list_studies
 
 _DELETED = "runs.deleted"
+_RENAMED = "runs.renamed"
 _TABLE = "runs.table"
+_LONGEST_TITLE = 80  # characters
 
 
 def show() -> None:
@@ -30,6 +40,7 @@ def show() -> None:
     draw_head("list_alt", tr("pages.runs"), tr("runs.summary"))
     draw_import()
     _draw_undo()
+    _draw_rename_undo()
     listing = scan_runs(load_settings())
     for _, problem in listing.problems:
         st.warning(say_plainly(problem), icon=":material/warning:")
@@ -133,14 +144,52 @@ def _draw_result(run: Run) -> None:
 
 
 def _draw_actions(run: Run) -> None:
-    if run.status.is_active:
-        return
-    with st.popover(tr("runs.delete"), icon=":material/delete:"):
+    with st.container(horizontal=True, gap="small"):
+        _draw_rename(run)
+        if not run.status.is_active:
+            _draw_delete(run)
+
+
+def _draw_rename(run: Run) -> None:
+    """Draw the field of the run's name; an empty one gives back the name that was made."""
+    key = f"rename.{run.run_id}"
+    with st.popover(tr("runs.rename"), icon=":material/edit:", key=f"{key}.popover"), frame():
+        title = st.text_input(
+            tr("runs.rename_field"),
+            value=run.request.title,
+            placeholder=say(run.title),
+            help=tr("runs.rename_help"),
+            key=f"{key}.title",
+        )
+        if st.button(tr("runs.rename_yes"), key=key, icon=":material/check:"):
+            before = run.request.title
+            rename_run(run, title[:_LONGEST_TITLE])
+            st.session_state[_RENAMED] = (run.run_id, before)
+            st.rerun()
+
+
+def _draw_delete(run: Run) -> None:
+    with st.popover(tr("runs.delete"), icon=":material/delete:"), frame():
         st.markdown(tr("runs.delete_question"))
         if st.button(tr("runs.delete_yes"), key=f"delete.{run.run_id}", icon=":material/delete:"):
             delete_run(run)
             st.session_state[_DELETED] = run.run_id
             st.session_state.pop("runs.open", None)
+            st.rerun()
+
+
+def _draw_rename_undo() -> None:
+    if _RENAMED not in st.session_state:
+        return
+    run_id, before = st.session_state[_RENAMED]
+    with st.container(horizontal=True, vertical_alignment="center"), frame():
+        st.markdown(tr("runs.renamed_words", run=run_id[-4:]))
+        undo = tr("runs.undo")
+        if st.button(undo, key="runs.undo_rename", icon=":material/undo:", type="tertiary"):
+            st.session_state.pop(_RENAMED)
+            st.session_state.pop(f"rename.{run_id}.title", None)
+            rename_run(find_run(run_id, load_settings()), before)
+            leave_notice(tr("runs.name_restored"))
             st.rerun()
 
 

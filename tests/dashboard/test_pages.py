@@ -29,7 +29,14 @@ from pipelines.jobs import store, warm, worker
 from pipelines.jobs.store import NewRun, Run, RunState, Status
 from pipelines.settings import REPOSITORY, Settings, load_settings
 from pipelines.tasks.em_membrane import fake
-from pipelines.text import LANGUAGES, Language, Text, catalogue_folders, render
+from pipelines.text import (
+    LANGUAGES,
+    Language,
+    Text,
+    catalogue_folders,
+    format_duration,
+    render,
+)
 
 TASK = "em_membrane"
 STEPS = ("data", "train", "predict", "evaluate")
@@ -302,6 +309,22 @@ def test_a_wrong_variable_is_one_sentence_on_the_page(monkeypatch: pytest.Monkey
     assert [error.value for error in app.error] == [render(expected, "en", escape=as_plain)]
 
 
+def test_a_run_is_renamed_and_gets_its_name_back(settings: Settings) -> None:
+    task, record = registry.get_task(TASK), builtin(settings)
+    split = task.split(record, configs.parse(task.config_type, {}))
+    run = store.create_run(NewRun(TASK, "train", {}, record, split), settings)
+    app = draw(other_page("runs"), "en")
+    app.text_input(key=f"rename.{run.run_id}.title").input("  Fly *two*  ")
+    app.button(key=f"rename.{run.run_id}").click().run()
+    assert_sound(app)
+    assert render(run.reread().title, "en") == "Fly *two*"
+    app.button(key="runs.undo_rename").click().run()
+    assert_sound(app)
+    assert run.reread().title == run.title
+    assert "runs.undo_rename" not in [button.key for button in app.button]
+    assert app.text_input(key=f"rename.{run.run_id}.title").value == ""
+
+
 def test_drawing_every_page_and_step_never_imports_torch(tmp_path: Path) -> None:
     """A page that imports torch opens seconds later, and keeps its memory for good."""
     script = f"""
@@ -386,7 +409,7 @@ def test_a_running_training_shows_progress_curve_pause_and_stop(
     assert badge(Status.RUNNING, language) in " ".join(m.value for m in app.markdown)
     assert buttons(app, run) == {"pause", "stop"}
     facts = " ".join(c.value for c in app.caption)
-    assert "1 min 15 s" in facts
+    assert format_duration(75, language) in facts
     assert render(Text("runs.speed", value=2.5), language) in facts
     assert len(app.get("plotly_chart")) == 1
 
