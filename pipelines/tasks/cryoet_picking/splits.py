@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from pipelines.contract import DatasetRecord, SplitManifest
+from pipelines.core.files import parse_json
 from pipelines.datasets.splits import given_split, group_split
 from pipelines.errors import ConfigError
 from pipelines.tasks.cryoet_picking.baseline import BASELINES
@@ -64,6 +66,26 @@ def assign_folds(groups: Sequence[str], networks: int) -> list[int]:
     folds = min(len(order), max(networks, 4))
     numbers = [order.index(g) % folds for g in groups]
     return [n if n < networks else -1 for n in numbers]
+
+
+def seen_before(checkpoint: Path, run_folder: Path, held_out: Collection[str]) -> list[str]:
+    """Name the tomograms held out that the weights to start from were trained on already.
+
+    Args:
+        checkpoint: Weights to start from, with the split that they were trained with beside them.
+        run_folder: Of the training, with the record of its data.
+        held_out: Tomograms that it is scored on.
+
+    Returns:
+        Names in order; none where nothing is known of the split, or the data are others.
+    """
+    files = checkpoint / "split.json", run_folder / "dataset.json"
+    if not all(file.is_file() for file in files):
+        return []
+    split, record = (parse_json(file.read_bytes()) for file in files)
+    if split["dataset_id"] != record["dataset_id"]:
+        return []
+    return sorted(set(split["parts"].get("train", ())) & set(held_out))
 
 
 def estimate_seconds(config: Any, device: str) -> float:

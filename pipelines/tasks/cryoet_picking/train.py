@@ -53,7 +53,7 @@ from pipelines.tasks.cryoet_picking.particles import (
 )
 from pipelines.tasks.cryoet_picking.patches import TrainingTomogram, cut_patch, make_tomogram
 from pipelines.tasks.cryoet_picking.pictures import slab_picture
-from pipelines.tasks.cryoet_picking.splits import HELD_OUT, assign_folds
+from pipelines.tasks.cryoet_picking.splits import HELD_OUT, assign_folds, seen_before
 from pipelines.tasks.cryoet_picking.volumes import normalised
 from pipelines.text import Text
 
@@ -94,6 +94,7 @@ def train(data: TrainingData, config: Config, run: RunReporter) -> Path:
         parts = [(tomograms, list(data.validation))]
     elif len(parts) > 1:
         parts.append((tomograms, []))
+    work.warn_of_seen([s.item_id for _, held_out in parts for s in held_out])
     outcomes = work.train_all(parts, loaded_s=time.monotonic() - started)
     pairs = zip(labelled, folds, strict=True)
     return work.save(outcomes, {s.item_id: k for s, k in pairs if 0 <= k < len(outcomes)})
@@ -131,6 +132,14 @@ class _Training:
     config: Config
     device: torch.device
     run: RunReporter
+
+    def warn_of_seen(self, held_out: Sequence[str]) -> None:
+        """Say where the weights to start from have seen what this training is scored on."""
+        if not self.config.initial_checkpoint:
+            return
+        seen = seen_before(Path(self.config.initial_checkpoint), self.run.folder, held_out)
+        if seen:
+            self.run.note(Text("cryoet.start_has_seen", names=seen))
 
     def train_all(
         self, parts: Sequence[tuple[Sequence[TrainingTomogram], Sequence[Sample]]], loaded_s: float

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 from pipelines import actions, cli
 from pipelines.contract import OperatingPoint, TrainingData
+from pipelines.datasets import given_split, split_to_json
 from pipelines.errors import CheckpointMismatchError, ConfigError, DataFormatError
 from pipelines.settings import REPOSITORY
 from pipelines.tasks.cryoet_picking import TASK
@@ -375,6 +376,24 @@ def test_a_chosen_model_takes_the_place_of_the_built_in_weights(
     learned = [n for n, t in before.items() if t.dim() == 5]
     assert all(np.allclose(after[n], before[n], atol=1e-4) for n in learned)
     assert [note.id for note in run.notes] == ["cryoet.starts_from"]
+
+
+def test_a_start_that_has_seen_what_is_held_out_is_told(trained, tree, tmp_path):
+    """A model of the same data as the start, then one tomogram left out: the score flattered."""
+    record = record_of(tree)
+    start = tmp_path / "start"
+    shutil.copytree(trained[0], start)
+    split = given_split(record, {"train": ["TS_2"], "validation": ["TS_1"]})
+    (start / "split.json").write_text(json.dumps(split_to_json(split)))
+    samples = TASK.open_dataset(record)
+    config = dataclasses.replace(QUICK, initial_checkpoint=str(start), max_steps=1)
+    for name, seen in ((record.dataset_id, ["TS_2"]), ("other-data", None)):
+        run = Reporter(tmp_path / name)
+        run.folder.mkdir()
+        (run.folder / "dataset.json").write_text(json.dumps({"dataset_id": name}))
+        TASK.train(TrainingData(samples[:1], samples[1:]), config, run)
+        told = [note.params["names"] for note in run.notes if note.id == "cryoet.start_has_seen"]
+        assert told == ([seen] if seen else [])
 
 
 def test_the_last_network_learns_as_long_as_the_folds_were_good_for(tmp_path):
