@@ -137,22 +137,26 @@ def format_bytes(count: float, language: Language) -> str:
     while abs(count) >= 1000 and step < len(units) - 1:
         count, step = count / 1000, step + 1
     shown = int(count) if step == 0 else float(count)
-    return f"{format_number(shown, language)} {units[step]}"
+    return f"{format_number(shown, language)}{_before_unit(language)}{units[step]}"
 
 
 def format_duration(seconds: float, language: Language) -> str:
     """Write a duration in its two largest units: "45 s", "3 min 20 s", "2 h 5 min"."""
     if not math.isfinite(seconds):
         return "–"
+    gap = _before_unit(language)
     if 0 < seconds < 10:
-        return f"{format_number(round(seconds, 1), language, digits=2)} s"
+        return f"{format_number(round(seconds, 1), language, digits=2)}{gap}s"
     total = round(seconds)
     hours, minutes, rest = total // 3600, total % 3600 // 60, total % 60
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    if minutes:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{rest} s"
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    said = [f"{count}{gap}{unit}" for count, unit in parts if count]
+    return " ".join(said) or f"0{gap}s"
+
+
+def _before_unit(language: Language) -> str:
+    """Return the space before a unit: in French it never ends a line."""
+    return "\N{NO-BREAK SPACE}" if language == "fr" else " "
 
 
 class _SentenceFormatter(string.Formatter):
@@ -182,8 +186,8 @@ class _SentenceFormatter(string.Formatter):
 
         if spec == "pct":
             digits = 0 if abs(value) >= 0.0995 else 1
-            pattern = f"0.{'0' * digits} %" if self._language == "fr" else f"0.{'0' * digits}%"
-            pattern = pattern.replace("0. ", "0 ").replace("0.%", "0%")
+            gap = _before_unit("fr") if self._language == "fr" else ""
+            pattern = f"0{'.0' if digits else ''}{gap}%"
             return str(format_percent(value, format=pattern, locale=self._language))
         if spec == "bytes":
             return format_bytes(value, self._language)

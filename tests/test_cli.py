@@ -328,7 +328,7 @@ def test_runs_lists_every_run_with_its_state_in_the_language_of_the_reader(
     code, out, _ = call("runs", "--language", "fr")
     assert code == 0
     assert "terminé" in out
-    assert "100 %" in out
+    assert "100\N{NO-BREAK SPACE}%" in out
     assert "Entraînement sur values" in out
     code, _, err = call("resume", "abcd", "--language", "fr")
     assert code == 2

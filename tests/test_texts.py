@@ -404,9 +404,9 @@ def test_french_signs_stay_on_the_line_of_their_word() -> None:
 
 def test_sizes_and_durations_take_the_units_of_the_language() -> None:
     assert format_bytes(7_869_390, "en") == "7.87 MB"
-    assert format_bytes(7_869_390, "fr") == "7,87 Mo"
+    assert format_bytes(7_869_390, "fr") == "7,87\N{NO-BREAK SPACE}Mo"
     assert format_duration(200, "en") == "3 min 20 s"
-    assert format_duration(2.5, "fr") == "2,5 s"
+    assert format_duration(2.5, "fr") == "2,5\N{NO-BREAK SPACE}s"
 
 
 @pytest.mark.parametrize(
