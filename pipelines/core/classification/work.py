@@ -79,6 +79,7 @@ def train(
         return _train_statistics(job, run)
     path = train_network(job, run)
     if run.stop_wish() is None:
+        run.progress(1, 1, Text("classes.stage.remembering"), None)
         _remember(task, path, job.train, config)
         _calibrate_network(path, job)
     return path
