@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from dashboard.palette import DASHES, SEQUENCE, colour
+from dashboard.palette import DASHES, SEQUENCE, TINTS, colour
 from dashboard.words import language, number, say, tr
 from pipelines.views import (
     BarView,
@@ -30,9 +30,9 @@ def curve_figure(view: CurveView) -> go.Figure:
 
     figure = go.Figure()
     for index, curve in enumerate(view.curves):
-        tint = SEQUENCE[index % len(SEQUENCE)]
+        tint = TINTS[index % len(TINTS)]
         if curve.band is not None:
-            _add_band(figure, curve.x, curve.band, tint)
+            _add_band(figure, curve.x, curve.band, SEQUENCE[index % len(SEQUENCE)])
         dash = "dash" if curve.is_dashed else DASHES[index % len(DASHES)]
         mode = "lines" if len(curve.x) > 1 else "markers"
         line = {"color": tint, "width": 2.2, "dash": dash}
@@ -57,7 +57,7 @@ def histogram_figure(view: HistogramView) -> go.Figure:
 
     middles = (view.edges[:-1] + view.edges[1:]) / 2
     widths = view.edges[1:] - view.edges[:-1]
-    figure = go.Figure(go.Bar(x=middles, y=view.counts, width=widths, marker_color=SEQUENCE[0]))
+    figure = go.Figure(go.Bar(x=middles, y=view.counts, width=widths, marker_color=TINTS[0]))
     counted = tr("pages.how_many") if view.y_label is None else say(view.y_label)
     _dress(figure, say(view.x_label), counted)
     figure.update_layout(height=200, bargap=0)
@@ -102,8 +102,8 @@ def scatter_figure(view: ScatterView) -> go.Figure:
     for index, name in enumerate(view.names):
         rows = np.flatnonzero(view.series == index)
         marker = {
-            "color": SEQUENCE[index % len(SEQUENCE)],
-            "symbol": _MARKS[(index // len(SEQUENCE) + index) % len(_MARKS)],
+            "color": TINTS[index % len(TINTS)],
+            "symbol": _MARKS[(index // len(TINTS) + index) % len(_MARKS)],
             "size": 6,
             "opacity": 0.85,
             "line": {"width": 0.5, "color": "rgba(150, 150, 150, 0.8)"},  # seen on dark as well
@@ -136,7 +136,7 @@ def interval_figure(view: IntervalsView) -> go.Figure:
         "arrayminus": np.nan_to_num(view.values - view.low),
         "thickness": 1.8,
         "width": 5,
-        "color": SEQUENCE[0],
+        "color": TINTS[0],
     }
     said = [
         number(v) if not np.isfinite(low) else f"{number(v)} ({number(low)} – {number(high)})"
@@ -144,7 +144,7 @@ def interval_figure(view: IntervalsView) -> go.Figure:
     ]
     dots = go.Scatter(
         x=view.values, y=rows, mode="markers", error_x=error, showlegend=False, text=said,
-        marker={"size": 10, "color": SEQUENCE[0]}, hovertemplate="%{text}<extra></extra>",
+        marker={"size": 10, "color": TINTS[0]}, hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
     figure = go.Figure(dots)
     if view.mark_x is not None:
@@ -172,7 +172,7 @@ def bar_figure(view: BarView) -> go.Figure:
     figure = go.Figure()
     names = [say(category) for category in view.categories]
     for index, (name, values) in enumerate(view.series):
-        tint = SEQUENCE[index % len(SEQUENCE)]
+        tint = TINTS[index % len(TINTS)]
         pattern = "" if index == 0 else "/"
         marker = {"color": tint, "pattern": {"shape": pattern}}
         figure.add_bar(x=names, y=values, name=say(name), marker=marker)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dashboard.palette import SEQUENCE
+from dashboard.palette import TINTS
 from dashboard.words import language, tr
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def strip_figure(
     figure, start = go.Figure(), 0
     labels: list[str] = []
     for index, (name, dots) in enumerate(arms):
-        tint = SEQUENCE[index % len(SEQUENCE)]
+        tint = TINTS[index % len(TINTS)]
         places = list(range(start, start + len(dots)))
         values = [dot.value for dot in dots]
         _add_mean(figure, places, values, tint)
