@@ -168,6 +168,7 @@ def mark_labels(page, home: Path, screenshot) -> None:
     for name, count in (("undo", 1), ("undo", 0), ("redo", 1), ("redo", 2)):
         keyed(page, f"{TASK}.marks.{name}").get_by_role("button").click()
         expect(keyed(page, gallery).locator(".flag")).to_have_count(count, timeout=WAIT_MS)
+        settle(page)
     (file,) = (home / "data" / "corrections").glob("*/labels.ada.json")
     assert json.loads(file.read_bytes())["done"] == 2
 

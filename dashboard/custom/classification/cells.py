@@ -51,15 +51,17 @@ def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) ->
             st.caption(tr("classes_page.out_of_fold"))
         whole = evaluation_of(task.id, run.run_id, part, (), rows, desk)
         wrong = desk.marks.wrong
-        shown = _pick_rows(desk, part, rows, whole)
+        with st.container():  # always there: what comes and goes in it moves nothing else
+            shown = _pick_rows(desk, part, rows, whole)
         threshold = _draw_threshold(run, scores, shown)
         cell = _draw_matrix(task.id, shown, threshold)
         _draw_marks(desk)
     with right, frame():
         bounds = _intervals(task, scores["parts"][part], shown, threshold)
         draw(shown.figures(threshold, task.metrics, bounds), f"{task.id}.figures")
-        if wrong and len(shown) < len(whole):
-            draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
+        with st.container():
+            if wrong and len(shown) < len(whole):
+                draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
         _draw_curves(task.id, shown, threshold, bounds)
         _draw_cell(desk, shown, threshold, cell)
     if len(shown) == len(whole):  # no command leaves marked labels out
