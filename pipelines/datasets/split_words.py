@@ -49,11 +49,10 @@ def split_words(method: str, seed: int | None = None) -> Text:
 
 def _facts(words: list[str]) -> list[Text]:
     given = dict(word.partition("=")[::2] for word in words)
-    if given.get("fold", "0") == "0":
-        given.pop("fold", None)
-    else:
+    if given.get("fold", "0") != "0":
         given.pop("share", None)  # a fifth that is named takes the place of a share that is drawn
-    return [_fact(name, value) for name, value in given.items()]
+    # nothing is said of what there is none of
+    return [_fact(name, value) for name, value in given.items() if value != "0"]
 
 
 def _fact(name: str, value: str) -> Text:

@@ -20,6 +20,12 @@ from pipelines.text import render
             "blocs d’éléments voisins (20 % pour la validation,"
             " 2 éléments écartés entre les blocs)",
         ),
+        (
+            "blocks share=0 gap=0",
+            0,
+            "blocks of neighbouring items",
+            "blocs d’éléments voisins",
+        ),
         ("given", 0, "chosen in the options or by hand", "choisie dans les options ou à la main"),
         (
             "group share=0.2 fold=0 locked=9",
