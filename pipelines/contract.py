@@ -29,6 +29,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 STEPS: tuple[Step, ...] = ("data", "train", "predict", "evaluate", "explore")
 StopWish = Literal["pause", "stop"]
 PairedTest = Literal["delong", "mcnemar", "resampling"]
+GroupKind = Literal["group", "subject"]
 ThresholdSource = Literal["default", "validation", "out_of_fold", "scored", "user"]
 
 
@@ -602,6 +603,7 @@ class Task(ABC):
         data_options: Config dataclass of how files are read (polarity, spacing), edited on the
             data step; keys match `Inspection.options`.
         demo_checkpoint: Folder name below `checkpoints/<id>/`.
+        group_kind: What a group of items is, where the task knows it of all its data.
     """
 
     id: ClassVar[str]
@@ -612,6 +614,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[MetricInfo, ...]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     demo_checkpoint: ClassVar[str]
+    group_kind: ClassVar[GroupKind] = "group"
 
     @property
     def title(self) -> Text:

@@ -77,7 +77,7 @@ def find_common(entries: Sequence[Entry]) -> Common:
         items=with_places(
             registry.get_task(entries[0].task_id),
             rows[0],
-            _scored_items((entries[0].entry_id, entries[0].stamp, key), rows[0], kept),
+            _scored_items(entries[0], key, rows[0], kept),
         ),
         rows=rows,
         inequalities=_inequalities(entries, kept, len(relabelled), len(shared)),
@@ -120,8 +120,11 @@ def align_rows(entry: Entry, wanted: Sequence[str]) -> ItemStatistics:
     return entry.rows.take(order[np.searchsorted(place[order], 0) :])
 
 
-def _scored_items(key: tuple[str, ...], rows: ItemStatistics, names: list[str]) -> ScoredItems:
+def _scored_items(
+    entry: Entry, items_key: str, rows: ItemStatistics, names: list[str]
+) -> ScoredItems:
     """Take the groups of the first entry: all entries are resampled by the same units."""
+    key = (entry.entry_id, entry.stamp, items_key)
     if key not in _scored:
         if len(_scored) >= _MOST_KEPT:
             _scored.pop(next(iter(_scored)))
@@ -129,7 +132,8 @@ def _scored_items(key: tuple[str, ...], rows: ItemStatistics, names: list[str]) 
         groups: Array = np.empty(len(names), rows.columns["group"].dtype)
         groups[codes] = rows.columns["group"]
         units = intervals.choose_units(groups, np.arange(len(names)))
-        _scored[key] = ScoredItems(tuple(names), units, len(set(groups.tolist())))
+        kind = registry.get_task(entry.task_id).group_kind
+        _scored[key] = ScoredItems(tuple(names), units, len(set(groups.tolist())), kind)
     return _scored[key]
 
 

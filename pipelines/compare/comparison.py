@@ -345,7 +345,8 @@ class _Words:
             return Text("compare.places_needed", n=wanted)
         if units.kind == "item":
             return Text("compare.items_needed", items=self.task.items_text(wanted), n=wanted)
-        return Text(f"compare.{units.kind}s_needed", n=wanted)
+        kind = self.task.group_kind if units.kind == "group" else units.kind
+        return Text(f"compare.{kind}s_needed", n=wanted)
 
 
 def _two_digits(value: float) -> int:

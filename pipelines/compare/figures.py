@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract import ItemStatistics, MetricInfo, OperatingPoint, Task
+from pipelines.contract import GroupKind, ItemStatistics, MetricInfo, OperatingPoint, Task
 from pipelines.core import intervals
 from pipelines.core.intervals import Spread, Units
 from pipelines.core.metrics import explain_interval
@@ -34,11 +34,13 @@ class ScoredItems:
         units: What is resampled; `index` has an entry an item, or one a place within the items
             where there are more places than items.
         num_groups: Groups that the items belong to.
+        group_kind: What a group is, for people.
     """
 
     item_ids: tuple[str, ...]
     units: Units
     num_groups: int
+    group_kind: GroupKind = "group"
 
     @staticmethod
     def of_rows(rows: ItemStatistics) -> ScoredItems:
@@ -63,7 +65,8 @@ class ScoredItems:
     @property
     def note(self) -> Text:
         """Say what an interval over these items holds for."""
-        return explain_interval(self.units, self.num_groups, len(self.item_ids))
+        count = len(self.item_ids)
+        return explain_interval(self.units, self.num_groups, count, self.group_kind)
 
     def units_of(self, item_ids: NDArray[np.str_]) -> NDArray[np.intp]:
         """Return the unit number of each of some items."""

@@ -121,13 +121,16 @@ def safe_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, *, undefine
     return np.asarray(np.where(is_defined, ratio, undefined), np.float64)
 
 
-def explain_interval(units: Units, num_groups: int, num_items: int) -> Text:
+def explain_interval(
+    units: Units, num_groups: int, num_items: int, group_kind: str = "group"
+) -> Text:
     """Say what an interval holds for, and when it must be taken with care.
 
     Args:
         units: What was resampled, from `intervals.choose_units`.
         num_groups: Groups of the scored items.
         num_items: Scored items.
+        group_kind: What a group is, where the task knows: "group" or "subject".
 
     Returns:
         One sentence for the line under the figure.
@@ -142,4 +145,5 @@ def explain_interval(units: Units, num_groups: int, num_items: int) -> Text:
         is_known = num_groups == num_items
         return Text(f"metrics.interval.{'items' if is_known else 'items_of_few'}", n=num_items)
     name = "groups" if units.are_many else "few_groups"
-    return Text(f"metrics.interval.{name}", n=num_groups)
+    groups = Text(f"metrics.unit.{group_kind}", n=num_groups)
+    return Text(f"metrics.interval.{name}", n=num_groups, groups=groups)

@@ -14,6 +14,7 @@ from pipelines import config as configs
 from pipelines.contract import (
     Array,
     DatasetRecord,
+    GroupKind,
     MetricInfo,
     OperatingPoint,
     ReportSection,
@@ -117,14 +118,16 @@ def _summary(facts: RunFacts, settings: Settings) -> Iterator[Block]:
         return
     main = facts.task.main_metric
     for name, part in facts.parts.items():
-        yield main_sentence(main, name, part)
+        yield main_sentence(main, name, part, facts.task.group_kind)
     fingerprint = actions.data_fingerprint(facts.record)
     if (opened := locked.count_beside(facts.parts, fingerprint, settings)) is not None:
         yield opened
     yield point_sentence(facts.point)
 
 
-def main_sentence(main: MetricInfo, name: str, part: Mapping[str, Any]) -> Text:
+def main_sentence(
+    main: MetricInfo, name: str, part: Mapping[str, Any], group_kind: GroupKind = "group"
+) -> Text:
     """Say the main figure of a part with its interval and what it was resampled over."""
     value, interval = part["metrics"].get(main.name), part["intervals"].get(main.name)
     params: dict[str, Any] = {
@@ -135,7 +138,8 @@ def main_sentence(main: MetricInfo, name: str, part: Mapping[str, Any]) -> Text:
     }
     if interval is None:
         return Text("evidence.main_figure", **params)
-    unit = Text(f"evidence.unit.{part.get('interval_unit') or 'item'}")
+    kind = part.get("interval_unit") or "item"
+    unit = Text(f"evidence.unit.{group_kind if kind == 'group' else kind}")
     low, high = (float(bound) for bound in interval)
     return Text("evidence.main_figure_interval", **params, low=low, high=high, unit=unit)
 

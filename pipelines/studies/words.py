@@ -66,4 +66,5 @@ def _pooled_sentence(task: Task, arm: Arm) -> Text:
                      high=interval[1])  # fmt: skip
     unit = arm.pooled.interval_unit or "none"
     return Text(f"study.pooled.{unit}", metric=task.main_metric.label, value=value,
-                n=arm.num_items, groups=arm.num_groups)  # fmt: skip
+                n=arm.num_items,
+                groups=Text(f"metrics.unit.{task.group_kind}", n=arm.num_groups))  # fmt: skip

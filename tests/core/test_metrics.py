@@ -15,7 +15,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from pipelines.core import metrics
+from pipelines.core import intervals, metrics
 from pipelines.core.intervals import Units
 from pipelines.core.metrics import Confusion, count_confusion, safe_ratio
 from pipelines.errors import DataFormatError
@@ -95,3 +95,13 @@ def test_an_interval_says_what_it_holds_for(kind, count, groups, items, expected
     assert text.id == f"metrics.interval.{expected}"
     for language in LANGUAGES:
         assert str(shown) in render(text, language)
+
+
+def test_groups_are_called_subjects_where_the_task_knows_that_they_are() -> None:
+    units = intervals.choose_units(np.repeat(np.arange(8), 3), np.arange(24))
+    words = {
+        kind: [render(metrics.explain_interval(units, 8, 24, kind), lang) for lang in LANGUAGES]
+        for kind in ("group", "subject")
+    }
+    assert ["8 groups" in words["group"][0], "8 groupes" in words["group"][1]] == [True, True]
+    assert ["8 subjects" in words["subject"][0], "8 sujets" in words["subject"][1]] == [True, True]

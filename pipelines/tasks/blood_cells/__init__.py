@@ -50,6 +50,7 @@ class BloodCells(ImageClassification):
     config_type = Config
     data_options = DataOptions
     demo_checkpoint = "demo"
+    group_kind = "subject"
     border = "black"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"max_images": LIGHT_IMAGES},
