@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HEIGHT = 320
 _LEGEND_ROW_PX = 20
-_AXIS_CHARACTERS = 44
+_LINE_CHARACTERS = 44
 
 
 def curve_figure(view: CurveView) -> go.Figure:
@@ -36,7 +36,7 @@ def curve_figure(view: CurveView) -> go.Figure:
         dash = "dash" if curve.is_dashed else DASHES[index % len(DASHES)]
         mode = "lines" if len(curve.x) > 1 else "markers"
         line = {"color": tint, "width": 2.2, "dash": dash}
-        name = say(curve.name)
+        name = _in_lines(say(curve.name))
         marker = {"size": 11, "color": tint}  # a single point: where a threshold stands
         figure.add_scatter(x=curve.x, y=curve.y, name=name, mode=mode, line=line, marker=marker)
     if view.mark_x is not None:
@@ -205,5 +205,5 @@ def _dress(figure: go.Figure, x_label: str, y_label: str) -> None:
 
 
 def _in_lines(words: str) -> str:
-    """Break a long title of an axis: Plotly would cut it off at the edge of a narrow chart."""
-    return "<br>".join(textwrap.wrap(words, _AXIS_CHARACTERS)) if words else words
+    """Break a long title or name: Plotly would cut it off at the edge of a narrow chart."""
+    return "<br>".join(textwrap.wrap(words, _LINE_CHARACTERS)) if words else words
