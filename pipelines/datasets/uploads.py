@@ -12,7 +12,7 @@ from typing import Final
 from pipelines.settings import Settings
 
 TRASH_KEPT_S: Final = 24 * 3600.0
-"""How long a deleted upload can surely be brought back; the next deletion then takes it for good."""
+"""How long a deleted upload can surely be brought back; the next deletion then takes it."""
 
 
 def upload_of(root: Path, settings: Settings) -> Path | None:

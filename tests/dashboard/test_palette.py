@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import plotly.io
-import pytest
 import streamlit.elements.plotly_chart  # noqa: F401 - registers the template of its charts
 
 from dashboard.charts import curve_figure

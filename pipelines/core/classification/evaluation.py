@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract import ItemStatistics, MetricInfo
+from pipelines.contract import GroupKind, ItemStatistics, MetricInfo
 from pipelines.core import intervals
 from pipelines.core.classification import statistics as st
 from pipelines.core.metrics import explain_interval
@@ -60,8 +60,10 @@ class Bands:
 class Evaluation:
     """Hold the rows of one evaluation with everything that was computed of them."""
 
-    def __init__(self, rows: ItemStatistics, classes: Sequence[str]) -> None:
-        self.rows, self.classes = rows, tuple(classes)
+    def __init__(
+        self, rows: ItemStatistics, classes: Sequence[str], group_kind: GroupKind = "group"
+    ) -> None:
+        self.rows, self.classes, self.group_kind = rows, tuple(classes), group_kind
         self.truth, self.odds = st.truth_of(rows), st.probabilities_of(rows)
         self._items = rows.columns["item_id"]
         self.units = intervals.choose_units(rows.columns["group"], self._items)
@@ -82,7 +84,7 @@ class Evaluation:
     def without(self, item_ids: Sequence[str]) -> Evaluation:
         """Return the evaluation of the other items."""
         kept = ~np.isin(self._items, list(item_ids))
-        return Evaluation(self.rows.take(kept), self.classes)
+        return Evaluation(self.rows.take(kept), self.classes, self.group_kind)
 
     # decisions
 
@@ -154,7 +156,7 @@ class Evaluation:
         )  # fmt: skip
         text_id = "threshold" if self.is_binary else "argmax"
         title = Text(f"classes_panel.figures.{text_id}", threshold=threshold)
-        note = explain_interval(self.units, self.num_groups, len(self))
+        note = explain_interval(self.units, self.num_groups, len(self), self.group_kind)
         return FiguresView(title, shown, source=note)
 
     @functools.cached_property
@@ -223,8 +225,11 @@ class Evaluation:
         area = self._fixed_scores["auc"]
         if "auc" in bounds:
             low, high = bounds["auc"]
-            kind = "groups" if self.num_groups < len(self) else "pictures"
-            return Text(f"classes_panel.curves.roc_{kind}", auc=area, low=low, high=high,
+            if self.num_groups < len(self):
+                groups = Text(f"metrics.unit.{self.group_kind}", n=self.num_groups)
+                return Text("classes_panel.curves.roc_groups", auc=area, low=low, high=high,
+                            groups=groups)  # fmt: skip
+            return Text("classes_panel.curves.roc_pictures", auc=area, low=low, high=high,
                         n=self.num_groups)  # fmt: skip
         if self.units.kind == "item" and self.is_binary:  # single items: the formula holds
             estimate = st.delong(self.truth == 1, self.odds[:, 1])

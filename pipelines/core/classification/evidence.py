@@ -65,7 +65,8 @@ def report_sections(task: ImageClassification, context: ReportContext) -> list[R
     rows, point, part = context.statistics, context.operating_point, context.honest_part
     if rows is None or point is None or part is None:
         return [method]
-    found = Evaluation(rows.of_items(context.parts[part]), _classes(rows, context))
+    seen_least = rows.of_items(context.parts[part])
+    found = Evaluation(seen_least, _classes(rows, context), task.group_kind)
     bounds = context.intervals.get(part, {})
     views: list[View] = [*found.curves(point.threshold, bounds), *found.reliability()]
     views.append(_matrix(found, point.threshold))

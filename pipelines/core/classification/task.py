@@ -388,7 +388,7 @@ class ImageClassification(Task):
         """Answer what the Evaluate step asks of rows at any threshold."""
         from pipelines.core.classification.evaluation import Evaluation
 
-        return Evaluation(rows, classes)
+        return Evaluation(rows, classes, self.group_kind)
 
     def label_marks(self, path: Path, owner: str) -> LabelMarks:
         """Open a person's marks on wrong labels, kept in a file of their own."""

@@ -9,6 +9,7 @@ from sklearn import metrics as reference
 from pipelines.core.classification import statistics as st
 from pipelines.core.classification.evaluation import Evaluation
 from pipelines.core.classification.task import METRICS
+from pipelines.text import render
 from pipelines.views import CurveView, TextView
 
 
@@ -82,6 +83,10 @@ def test_whole_groups_are_resampled_and_the_area_is_called_so():
     assert all(len(set(first[k : k + 20])) == 1 for k in range(0, 240, 20))
     bounds = {"auc": (0.7, 0.9)}
     assert by_group.curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc_groups"
+    told = Evaluation(by_group.rows, by_group.classes, "subject").without(["none"])
+    title = told.curves(0.5, bounds)[0].title
+    assert "12 subjects" in render(title, "en")
+    assert "12 sujets" in render(title, "fr")
     # the interval that stands beside the curve; of single items alone, that of the formula
     assert _evaluation().curves(0.5, bounds)[0].title.id == "classes_panel.curves.roc_pictures"
     assert _evaluation().curves(0.5, {})[0].title.id == "classes_panel.curves.roc"
