@@ -138,11 +138,15 @@ def _source(task: Task, path: str, files: Sequence[Any]) -> Path | None:
     settings = load_settings()
     if path.strip():
         return datasets.resolve_source(path.strip(), settings)
-    if not files:
-        return None
     marks = [file.file_id for file in files]
     key = f"{task.id}.uploaded"
-    if st.session_state.get(key, ([], None))[0] != marks:
+    before = st.session_state.get(key, ([], None))
+    if before[0] != marks and before[1] is not None:  # taken back before or after it was used
+        datasets.discard_upload(Path(before[1]), settings)
+        del st.session_state[key]
+    if not files:
+        return None
+    if before[0] != marks:
         folder = datasets.new_upload_folder(settings)
         for file in files:
             datasets.save_upload(file, file.name, settings, folder=folder)

@@ -6,6 +6,7 @@ its split manifests; a run refers to both by their ids.
 
 from pipelines.datasets.records import (
     delete_dataset,
+    discard_upload,
     list_datasets,
     load_dataset,
     record_from_json,
@@ -37,6 +38,7 @@ __all__ = [
     "builtin_sample",
     "dataset_title",
     "delete_dataset",
+    "discard_upload",
     "fold_splits",
     "given_split",
     "group_split",

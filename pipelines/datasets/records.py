@@ -138,9 +138,22 @@ def delete_dataset(dataset_id: str, settings: Settings) -> None:
         shutil.rmtree(trash)
     trash.parent.mkdir(parents=True, exist_ok=True)
     folder.replace(trash)
-    others = [_root_of(path.parent) for path in folder.parent.glob("*/record.json")]
-    if root is not None and None not in others:  # an unreadable record may use the upload as well
-        set_upload_aside(root, [other for other in others if other is not None], settings)
+    if root is not None:
+        discard_upload(root, settings)
+
+
+def discard_upload(folder: Path, settings: Settings) -> None:
+    """Move the upload that a folder lies in to the trash, unless a data set uses it.
+
+    Args:
+        folder: Folder of the upload or inside it; any other place is left alone.
+        settings: Folders of this installation.
+    """
+    records = (settings.data / "datasets").glob("*/record.json")
+    roots = [_root_of(path.parent) for path in records]
+    used = [root for root in roots if root is not None]
+    if len(used) == len(roots):  # an unreadable record may use the upload as well
+        set_upload_aside(folder, used, settings)
 
 
 def _root_of(folder: Path) -> Path | None:

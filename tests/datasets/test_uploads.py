@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.datasets import (
     delete_dataset,
+    discard_upload,
     list_datasets,
     new_upload_folder,
     register,
@@ -33,6 +34,18 @@ def test_an_upload_goes_with_its_data_set_and_comes_back_with_it(task, settings)
     assert list((settings.data / "uploads").iterdir()) == []
     assert restore_dataset(record.dataset_id, settings) == record
     assert sorted(p.name for p in folder.iterdir()) == ["a1.txt", "b1.txt"]
+
+
+def test_an_upload_that_nothing_was_made_of_goes_and_one_in_use_stays(task, settings, tmp_path):
+    unused, used = upload(settings, "a1.txt"), upload(settings, "b1.txt")
+    register(task, used, {}, settings)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (unused, used, elsewhere, settings.data / "uploads"):
+        discard_upload(folder, settings)
+    assert not unused.exists()
+    assert (used / "b1.txt").exists()
+    assert elsewhere.is_dir()
 
 
 def test_an_upload_stays_as_long_as_another_data_set_uses_it(task, settings):
