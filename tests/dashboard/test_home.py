@@ -11,6 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pipelines import registry
+from pipelines.jobs import warm
 from pipelines.settings import REPOSITORY, load_settings
 from pipelines.text import LANGUAGES, Language, Text, render
 from tests import covers
@@ -55,6 +56,7 @@ def test_home_shows_them_and_says_that_they_are_generated(
     language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MICROSCOPY_HOME", str(tmp_path))
+    monkeypatch.setattr(warm, "prewarm", lambda *_: None)
     app = AppTest.from_string(f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n{HOME}")
     app.query_params["lang"] = language
     app.run(timeout=60)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from pipelines.errors import CheckpointNotFoundError, ComputeError
 from pipelines.jobs.warm import WarmProcess, warm_call
+from pipelines.settings import REPOSITORY
 from pipelines.text import render
 from tests.jobs.conftest import wait_until
 
@@ -77,3 +80,26 @@ def _is_zombie(number: int) -> bool:
         return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def test_a_script_that_is_imported_once_more_starts_no_chain_of_processes(tmp_path: Path) -> None:
+    script = tmp_path / "page.py"
+    script.write_text(
+        "import multiprocessing, time\n"
+        "from pipelines.jobs import warm\n"
+        "warm.load_torch = warm.process_number\n"
+        "warm.prewarm_later(0.01)\n"
+        "if multiprocessing.parent_process() is None:\n"
+        "    import psutil\n"
+        "    time.sleep(3)\n"
+        "    mine = psutil.Process().children(recursive=True)\n"
+        "    print(sum('spawn_main' in ' '.join(p.cmdline()) for p in mine))\n"
+        "    warm.close_warm()\n"
+        "else:\n"
+        "    time.sleep(0.5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["1"]
