@@ -144,22 +144,23 @@ def prewarm() -> None:
 
 
 def prewarm_later(after_s: float) -> None:
-    """Prewarm once the page that is drawn now had the processor to itself.
-
-    The warm process imports the script of the server once more. Where that draws a page, as a
-    script without `if __name__ == "__main__"` does, it would start a warm process of its own, and
-    so would that: nothing is warmed in any process but the first.
-    """
-    import multiprocessing
-
-    if multiprocessing.parent_process() is not None:
-        return
+    """Prewarm once the page that is drawn now had the processor to itself."""
     timer = threading.Timer(after_s, _prewarm_quietly, (prewarm,))
     timer.daemon = True
     timer.start()
 
 
 def _prewarm_quietly(start: Callable[[], None]) -> None:
+    """Start the warm process, in the process of the server alone.
+
+    The warm process imports the script of the server once more. Where that draws a page, as a
+    script without `if __name__ == "__main__"` does, it would start a warm process of its own, and
+    so would that one.
+    """
+    import multiprocessing
+
+    if multiprocessing.parent_process() is not None:
+        return
     with suppress(PipelineError):  # whoever asks a question meets the same, and is told
         start()
 
