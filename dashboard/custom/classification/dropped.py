@@ -35,10 +35,8 @@ from pipelines.text import Text
 
 _PARTS = ("dataset", "dropped")
 _MOST_FILES = 200
-_TURN_BLIND = (
-    "symmetric",
-    "statistics",
-)  # networks that answer a turned copy as the picture itself
+# Networks that answer a turned copy as the picture itself.
+_TURN_BLIND = ("symmetric", "statistics")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 
 Answer = tuple[Prediction, np.ndarray] | Text

@@ -96,13 +96,9 @@ def random_density(rng: np.random.Generator) -> Density:
     centres = np.cumsum(rng.normal(0, 22, (domains, 3)), 0)
     sizes = rng.uniform(17, 38, (domains, 3))
     centres -= centres.mean(0)
-
-    def is_inside(points: Floats) -> NDArray[np.bool_]:
-        parts = [_is_in_ellipsoid(points - c, s) for c, s in zip(centres, sizes, strict=True)]
-        return np.logical_or.reduce(parts)
-
     reach = float(np.abs(centres).max() + sizes.max())
-    return _centred(_filled(is_inside, reach, int(rng.integers(2**31))))
+    parts = list(zip(centres, sizes, strict=True))
+    return _centred(_union(parts, reach, int(rng.integers(2**31))))
 
 
 def resized(density: Density, *, size: float, strength: float) -> Density:
@@ -165,7 +161,16 @@ def _centred(beads: Floats, weights: Floats | None = None) -> Density:
 
 def _lattice(half_axes: tuple[float, float, float], seed: int = 0) -> Floats:
     """Fill an ellipsoid with a slightly irregular lattice of beads."""
-    return _filled(lambda points: _is_in_ellipsoid(points, half_axes), max(half_axes), seed)
+    return _union([(np.zeros(3), half_axes)], max(half_axes), seed)
+
+
+def _union(parts: Sequence[tuple[Floats, Sequence[float]]], reach: float, seed: int) -> Floats:
+    """Fill ellipsoids, each a centre and half axes, that may overlap; see `_filled`."""
+
+    def is_inside(points: Floats) -> NDArray[np.bool_]:
+        return np.logical_or.reduce([_is_in_ellipsoid(points - c, axes) for c, axes in parts])
+
+    return _filled(is_inside, reach, seed)
 
 
 def _filled(is_inside: Callable[[Floats], NDArray[np.bool_]], reach: float, seed: int) -> Floats:
@@ -190,23 +195,18 @@ def _shell(radius: float, count: int) -> Floats:
 
 
 def _ferritin() -> Floats:
-    """Hollow shell of 24 subunits, 120 angstrom across, 80 inside."""
+    """Hollow shell of 24 subunits, about 125 angstrom across, 65 inside."""
     return np.concatenate([_shell(54, 130), _shell(40, 75)])
 
 
 def _amylase() -> Floats:
-    """Four compact subunits around a square, about 90 angstrom across and 55 high."""
+    """Four compact subunits around a square, about 105 angstrom across and 55 high."""
     corners = np.array([[0, 19, 19], [0, -19, 19], [0, 19, -19], [0, -19, -19]])
-
-    def is_inside(points: Floats) -> NDArray[np.bool_]:
-        parts = [_is_in_ellipsoid(points - c, (27, 25, 25)) for c in corners]
-        return np.logical_or.reduce(parts)
-
-    return _filled(is_inside, 70, 1)
+    return _union([(corner, (27, 25, 25)) for corner in corners], 70, 1)
 
 
 def _galactosidase() -> Floats:
-    """Tetramer with three two-fold axes, about 90 x 175 x 135 angstrom.
+    """Tetramer with three two-fold axes, about 105 x 145 x 120 angstrom.
 
     Two long dimers lie across each other, at 50 degrees to the long axis, on a full middle.
     """
@@ -224,7 +224,7 @@ def _galactosidase() -> Floats:
 
 
 def _ribosome() -> Floats:
-    """Large and small subunit with a cleft between them, and two stalks, 280 angstrom long."""
+    """Large and small subunit with a cleft between them, and two stalks, 255 angstrom long."""
     large = _lattice((92, 100, 78), 3) + np.array([0, 0, -48])
     small = _lattice((58, 92, 44), 4) + np.array([0, 12, 80])
     stalks = np.array([[0, 100 + 16 * i, -60] for i in range(3)])
@@ -233,21 +233,16 @@ def _ribosome() -> Floats:
 
 
 def _thyroglobulin() -> Floats:
-    """Two elongated halves meeting in the middle, bent like an S, about 240 x 110 x 85 angstrom."""
+    """Two elongated halves meeting in the middle, bent like an S, about 230 x 120 x 95 angstrom."""
     turn = np.array([1, -1, -1])  # two-fold axis along z
     halves = [np.array([0, 14, 40]), np.array([0, 14, 40]) * turn]
     arms = [np.array([-12, -16, 84]), np.array([-12, -16, 84]) * turn]
-
-    def is_inside(points: Floats) -> NDArray[np.bool_]:
-        parts = [_is_in_ellipsoid(points - c, (42, 44, 60)) for c in halves]
-        parts += [_is_in_ellipsoid(points - c, (22, 22, 32)) for c in arms]
-        return np.logical_or.reduce(parts)
-
-    return _filled(is_inside, 130, 5)
+    parts = [(half, (42, 44, 60)) for half in halves] + [(arm, (22, 22, 32)) for arm in arms]
+    return _union(parts, 130, 5)
 
 
 def _virus_like_particle() -> Floats:
-    """Hollow shell of 250 angstrom with spikes at the twelve five-fold axes."""
+    """Hollow shell of 300 angstrom with spikes at the twelve five-fold axes."""
     golden = (1 + np.sqrt(5)) / 2
     signs = [(s, t) for s in (-1, 1) for t in (-1, 1)]
     base = [(0.0, s, t * golden) for s, t in signs]
