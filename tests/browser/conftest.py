@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SCREENSHOTS = ROOT / "screenshots"
 START_TIMEOUT_S = 120
+BAD = 400  # an answer of this status or above is an error
+TOLD = 8_000  # characters of a page that a failed test shows
 TIMEOUT_MS = 120_000  # generous: a busy machine is slow, and a wait ends as soon as it can
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -28,6 +30,19 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """Say what the page showed when its test failed, and keep a picture of it."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and page is not None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"failed-{item.name}.png", full_page=True)
+        told = "\n".join([page.url, *page.refused, page.locator("body").aria_snapshot()[-TOLD:]])
+        report.sections.append(("page when it failed", told))
+    return report
 
 
 def free_port() -> int:
@@ -111,6 +126,8 @@ def page(context: "sync_api.BrowserContext") -> Iterator["sync_api.Page"]:
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.refused = refused = []
+    opened.on("response", lambda a: a.status < BAD or refused.append(f"{a.status} {a.url}"))
     yield opened
     opened.close()
     assert errors == []
