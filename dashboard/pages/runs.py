@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
@@ -33,6 +34,8 @@ _DELETED = "runs.deleted"
 _RENAMED = "runs.renamed"
 _TABLE = "runs.table"
 _LONGEST_TITLE = 80  # characters
+# the run, its state, its day and the figure itself are in sight on a narrow screen, in any language
+_WIDTHS_PX = {"run": 312, "state": 90, "created": 136, "score": 330}
 
 
 def show() -> None:
@@ -82,11 +85,11 @@ def _draw_table(runs: Sequence[Run]) -> None:
         [
             {
                 tr("runs.column_run"): _name(run),
-                tr("runs.column_task"): _task_title(run),
                 tr("runs.column_state"): say(run.status.label),
-                tr("runs.column_data"): say(run.request.data_name),
-                tr("runs.column_score"): _score(run),
                 tr("runs.column_created"): _when(run.request.created),
+                tr("runs.column_score"): _score(run),
+                tr("runs.column_task"): _task_title(run),
+                tr("runs.column_data"): say(run.request.data_name),
             }
             for run in runs[:200]
         ]
@@ -95,10 +98,16 @@ def _draw_table(runs: Sequence[Run]) -> None:
         table,
         hide_index=True,
         height=min(38 + 35 * len(table), 360),
+        column_config=_columns(),
         key=_TABLE,
         selection_mode="single-row",
         on_select=lambda: _open_selected(runs),
     )
+
+
+def _columns() -> dict[str, Any]:  # Streamlit names no public type for it
+    widths = _WIDTHS_PX.items()
+    return {tr(f"runs.column_{name}"): st.column_config.Column(width=px) for name, px in widths}
 
 
 def _open_selected(runs: Sequence[Run]) -> None:

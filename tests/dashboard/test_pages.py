@@ -515,6 +515,15 @@ def test_a_damaged_run_folder_is_named_and_hides_no_other_run(settings: Settings
     assert app.selectbox(key="runs.open").value == run.run_id
 
 
+def test_the_list_says_when_a_run_was_made_before_words_of_any_length(settings: Settings) -> None:
+    """In French the day stood last, behind the long words of a score, and was cut off."""
+    run = training(settings)
+    table = draw(other_page("runs"), "fr").dataframe[0].value
+    assert list(table.columns[:3]) == ["Essai", "État", "Lancé"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", table["Lancé"][0])
+    assert run.short_id in table["Essai"][0]
+
+
 def test_a_deleted_run_comes_back_with_undo(settings: Settings) -> None:
     run = training(settings, RunState(Status.FINISHED, 9, 9))
     app = draw(other_page("runs"))
