@@ -23,6 +23,11 @@ IMAGE_SUFFIXES: Final = TIFF_SUFFIXES | PICTURE_SUFFIXES
 ARCHIVE_SUFFIXES: Final = frozenset({".zip"})
 _OTHER_ARCHIVES: Final = ARCHIVE_SUFFIXES | {".7z", ".gz", ".tar", ".tgz", ".rar", ".bz2", ".xz"}
 _LITTER: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+OTHER_PICTURES: Final = frozenset(
+    {".gif", ".webp", ".heic", ".heif", ".avif", ".jp2", ".svs", ".ndpi", ".czi", ".nd2", ".lif"}
+)
+"""Endings of pictures that are not read; who has them must be told, or they seem forgotten."""
+_OTHER_ENDINGS: Final = tuple(OTHER_PICTURES)
 # A member this small can do no harm, however well it is packed (a constant mask packs 1000 to 1).
 _HARMLESS_BYTES: Final = 64_000_000
 
@@ -200,9 +205,11 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
     root = folder.resolve()
     files: list[ImageFile] = []
     refusals: list[Refusal] = []
+    others: list[str] = []
     for path in _walk(root, limits):
         name = path.relative_to(root).as_posix()
         if path.suffix.lower() not in IMAGE_SUFFIXES:
+            others.append(name)
             continue
         if path.is_symlink() and not stays_below(root, path):
             refusals.append(Refusal(name, Text("images.link_outside", file=name)))
@@ -211,7 +218,16 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
         else:
             files.append(ImageFile(path, name=name))
     files.sort(key=lambda file: natural_key(file.name))
-    return Listing(root, tuple(files), tuple(refusals))
+    return Listing(root, tuple(files), (*refusals, *_other_kinds(others)))
+
+
+def _other_kinds(names: Sequence[str]) -> Iterator[Refusal]:
+    """Say once a kind that pictures of it are left out."""
+    for ending in sorted(OTHER_PICTURES):
+        found = [name for name in names if name.lower().endswith(ending)]
+        if found:
+            text = Text("images.other_kind", ending=ending, file=found[0], n=len(found))
+            yield Refusal(found[0], text)
 
 
 def stays_below(root: Path, link: Path) -> bool:
@@ -251,15 +267,21 @@ def _is_litter(name: str) -> bool:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open an archive for reading.
+    """Open an archive for reading; folders are parted by "/", whatever system packed it.
 
     Raises:
         DataFormatError: It is no readable zip.
     """
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataFormatError(Text("images.zip_broken", file=path.name)) from error
+    # some packers of Windows write backslashes; `zipfile` turns them on Windows alone
+    for info in (i for i in archive.infolist() if "\\" in i.filename):
+        del archive.NameToInfo[info.filename]
+        info.filename = info.filename.replace("\\", "/")
+        archive.NameToInfo[info.filename] = info
+    return archive
 
 
 def copy_member(file: ImageFile, target: _Sink, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -308,6 +330,7 @@ def _list_zip(path: Path, limits: Limits) -> Listing:
     counts = Counter(_plain(info) for info in infos)
     files: list[ImageFile] = []
     refusals: list[Refusal] = []
+    others = [info.filename for info in infos if info.filename.lower().endswith(_OTHER_ENDINGS)]
     for info in infos:
         name = f"{path.name}!{info.filename}"
         refusal = _refuse_member(info, name, counts)
@@ -317,7 +340,7 @@ def _list_zip(path: Path, limits: Limits) -> Listing:
         elif PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES:
             files.append(ImageFile(path, info.filename, name))
     files.sort(key=lambda file: natural_key(file.member))
-    return Listing(path.parent, tuple(files), tuple(refusals))
+    return Listing(path.parent, tuple(files), (*refusals, *_other_kinds(others)))
 
 
 def _check_archive(path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits) -> None:

@@ -17,6 +17,8 @@ _SIGNATURES: Final = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"BM
 # What the decoder raises for a damaged file; it has no common base class.
 _DAMAGE: Final = (OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, EOFError,
                   OverflowError, MemoryError, RuntimeError, AttributeError)  # fmt: skip
+_ORIENTATION: Final = 0x0112
+"""Number of the EXIF entry that says how the camera was held."""
 _DTYPES: Final = {"1": "bool", "L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32"}
 
 
@@ -90,19 +92,35 @@ def read_picture_header(file: IO[bytes], label: str, num_bytes: int) -> Header:
     )
 
 
-def decode_picture(file: IO[bytes], label: str) -> Array:
+def decode_picture(file: IO[bytes], label: str, *, is_upright: bool = False) -> Array:
     """Decode a picture: `(H, W)` for grey, `(H, W, 3)` for colour, alpha left out.
+
+    Args:
+        file: Opened file.
+        label: Name that people see.
+        is_upright: Whether it is turned and mirrored as its EXIF entry says; height and width may
+            then be those of the header, swapped.
 
     Raises:
         DataFormatError: The file ends too early or is damaged.
     """
     try:
         picture = _open(file)
+        picture = _upright(picture) if is_upright else picture
         plain = picture if picture.mode in _DTYPES else picture.convert("RGB")
         pixels = np.asarray(plain)
     except _DAMAGE as error:
         raise DataFormatError(Text("images.truncated", file=label)) from error
     return pixels.astype(np.uint16) if plain.mode.startswith("I;16") else pixels
+
+
+def _upright(picture: Any) -> Any:  # PIL's own image classes
+    # cameras write JPEG; asking a PNG would decode it once more
+    if picture.format != "JPEG" or picture.getexif().get(_ORIENTATION, 1) == 1:
+        return picture
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(picture)
 
 
 def _open(file: IO[bytes]) -> Any:  # PIL's own image classes, of the three formats alone

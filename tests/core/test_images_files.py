@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tifffile import imwrite
 
-from pipelines.core.images_files import Limits, list_image_files, natural_key
+from pipelines.core.images_files import Limits, list_image_files, natural_key, open_zip
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from tests.wording import assert_clear
 
@@ -64,6 +64,39 @@ def test_a_link_that_leads_out_is_left_out_and_the_rest_stays(tmp_path, tiff_byt
     assert [f.name for f in listing.files] == ["a.tif", "c.tif"]
     assert [r.name for r in listing.refusals] == ["b.tif"]
     assert_clear(listing.refusals[0].text, "b.tif")
+
+
+def test_a_zip_packed_on_windows_has_folders(tmp_path, tiff_bytes):
+    """Backslashes stood in one long file name, so class folders and with them labels were lost."""
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("p\\", "p\\cats\\", "p\\cats\\1.tif", "p\\dogs\\1.tif", "p\\Thumbs.db"):
+            info = zipfile.ZipInfo("x")
+            info.filename = name  # the constructor would turn it on Windows
+            archive.writestr(info, b"" if name.endswith("\\") else tiff_bytes)
+    found = list_image_files(packed)
+    assert [f.member for f in found.files] == ["p/cats/1.tif", "p/dogs/1.tif"]
+    with open_zip(packed) as archive:
+        assert archive.read("p/cats/1.tif") == tiff_bytes
+
+
+def test_pictures_of_other_kinds_are_named_once_a_kind(tmp_path, tiff_bytes):
+    """They vanished without a word."""
+    names = ("a.tif", "b.webp", "c.webp", "d.GIF", "notes.txt")
+    for name in names:
+        (tmp_path / name).write_bytes(tiff_bytes)
+    packed = make_zip(tmp_path / "a.zip", [(name, tiff_bytes) for name in names])
+    for source in (tmp_path, packed):
+        found = list_image_files(source)
+        assert len(found.files) == 1
+        assert [(r.name, r.text.params["n"]) for r in found.refusals] == [
+            ("d.GIF", 1),
+            ("b.webp", 2),
+        ]
+        assert_clear(found.refusals[1].text, "b.webp")
+    with pytest.raises(DataFormatError) as caught:
+        list_image_files(make_zip(tmp_path / "b.zip", [("b.webp", tiff_bytes)]))
+    assert_clear(caught.value.text, "b.webp")
 
 
 def test_too_many_files_are_refused_before_they_are_opened(tmp_path, tiff_bytes):

@@ -28,6 +28,7 @@ from pipelines.core.classification.plain_bmp import read_plain_bmp
 from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.core.images_files import (
     IMAGE_SUFFIXES,
+    OTHER_PICTURES,
     Limits,
     list_image_files,
     natural_key,
@@ -50,6 +51,8 @@ _NATURAL: Final = 20_000
 """Pictures up to which they are put in natural order; more are sorted by their plain names."""
 _EASY_BYTES: Final = 64_000_000
 _SUFFIXES: Final = tuple(IMAGE_SUFFIXES)
+_NEEDS_WORDS: Final = (".zip", ".7z", ".gz", ".tar", ".tgz", ".rar", ".bz2", ".xz", *OTHER_PICTURES)
+"""Endings of members that are left out with a sentence."""
 _LIMITS: Final = Limits(max_files=MAX_IMAGES, max_total_bytes=400_000_000_000)
 _TIFF_MARKS: Final = (b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")
 _DAMAGE: Final = (OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, EOFError,
@@ -194,7 +197,7 @@ def _is_suspicious(info: zipfile.ZipInfo) -> bool:
         or info.file_size > _EASY_BYTES
         or info.flag_bits & 0x1 != 0
         or (info.external_attr >> 16) & 0o170000 == 0o120000
-        or name.lower().endswith((".zip", ".7z", ".gz", ".tar", ".tgz", ".rar", ".bz2", ".xz"))
+        or name.lower().endswith(_NEEDS_WORDS)
     )
 
 
@@ -288,7 +291,8 @@ def _read_member(file: IO[bytes], entry: Entry) -> bytes:
 def decode(content: bytes, name: str) -> Pixels:
     """Decode the bytes of a TIFF, PNG, JPEG or BMP to `(H, W, 3)` uint8 RGB.
 
-    16-bit and float pictures are scaled by their own range; alpha is left out.
+    16-bit and float pictures are scaled by their own range; alpha is left out. A photograph is
+    turned as its camera says (EXIF), as every viewer shows it.
 
     Raises:
         DataFormatError: One sentence on what is wrong.
@@ -306,7 +310,7 @@ def decode(content: bytes, name: str) -> Pixels:
         raise DataFormatError(Text("classes.no_picture", file=name))
     header = read_picture_header(file, name, len(content))
     _check_size(header.height, header.width, name)
-    return to_rgb(decode_picture(file, name))
+    return to_rgb(decode_picture(file, name, is_upright=True))
 
 
 def _decode_tiff(file: IO[bytes], name: str) -> Pixels:
@@ -316,7 +320,14 @@ def _decode_tiff(file: IO[bytes], name: str) -> Pixels:
     try:
         picture = TiffImagePlugin.TiffImageFile(file)
         _check_size(picture.height, picture.width, name)
-        if picture.mode in ("RGB", "L", "RGBA", "P", "1"):
+        if picture.mode in (
+            "RGB",
+            "L",
+            "RGBA",
+            "P",
+            "1",
+            "CMYK",
+        ):  # four inks are no colour + alpha
             rgb: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
             return np.asarray(rgb)
     except DataFormatError:

@@ -146,6 +146,31 @@ def test_sixteen_bit_and_grey_pictures_become_eight_bit_colour():
     assert np.array_equal(rgb[..., 0], rgb[..., 2])
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_four_inks_become_the_colours_that_a_viewer_shows(kind):
+    """Of a TIFF in CMYK cyan, magenta and yellow were taken for red, green and blue."""
+    red = Image.new("RGB", (32, 32), (220, 30, 40)).convert("CMYK")
+    buffer = io.BytesIO()
+    red.save(buffer, format=kind)
+    found = decode(buffer.getvalue(), "a")
+    np.testing.assert_allclose(found.reshape(-1, 3).mean(axis=0), (220, 30, 40), atol=3)
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_photograph_is_turned_as_its_camera_says(turned):
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:8, :16] = 255
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0112] = turned
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", exif=exif, quality=95)
+    across, down = pixels[:, ::-1], pixels[::-1]
+    shown = [pixels, across, down[:, ::-1], down]
+    shown += [np.swapaxes(p, 0, 1) for p in (pixels, down, down[:, ::-1], across)]
+    np.testing.assert_allclose(decode(buffer.getvalue(), "a"), shown[turned - 1], atol=24)
+
+
 def test_fitting_keeps_the_centre():
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[15:25, 25:35] = 200
