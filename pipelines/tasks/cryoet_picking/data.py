@@ -239,9 +239,10 @@ def _open_volumes(
         except PipelineError as error:
             problems.append(Problem("error", error.text, place.name))
             continue
-        spacing = options.voxel_spacing_angstrom or volume.spacing_angstrom
-        spacing = spacing or place.folder_spacing_angstrom
-        problems.extend(Problem("warning", text, place.name) for text in volume.problems)
+        typed = options.voxel_spacing_angstrom
+        spacing = typed or volume.spacing_angstrom or place.folder_spacing_angstrom
+        odd = volume.problems + (() if typed else volume.side_problems)
+        problems.extend(Problem("warning", text, place.name) for text in odd)
         if spacing <= 0:
             text = Text("cryoet.no_spacing", file=volume.name)
             problems.append(Problem("error", text, place.name))

@@ -27,6 +27,14 @@ from numpy.typing import NDArray
 
 from pipelines.core.files import disk_errors
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
+from pipelines.tasks.cryoet_picking.headers import (
+    MRC_HEADER_BYTES,
+    UNIT_ANGSTROM,
+    Side,
+    read_mrc_header,
+    tiff_side,
+    voxel_side,
+)
 from pipelines.text import Text
 
 Format = Literal["zarr", "mrc", "tiff", "npy"]
@@ -39,9 +47,6 @@ SUFFIXES: dict[str, Format] = {
     ".tiff": "tiff",
     ".npy": "npy",
 }
-_UNIT_ANGSTROM = {"angstrom": 1.0, "nanometer": 10.0, "nm": 10.0, "micrometer": 1e4, "": 1.0}
-_MRC_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
-_MRC_HEADER_BYTES = 1024
 _MOST_VOXELS = 20_000_000_000  # 270 of the challenge's tomograms
 _MOST_CHUNK_BYTES = 2_000_000_000
 _MOST_RATIO = 200  # what a tomogram packs to; a zip that unpacks to more is no tomogram
@@ -81,6 +86,7 @@ class Volume:
         axes: Where z, y, x stand among the axes of the file.
         fixed: Axes of length one in front (time, channel), by number.
         problems: What is odd about it, as texts.
+        side_problems: What is odd about the voxel spacing that it states.
     """
 
     path: Path
@@ -91,6 +97,7 @@ class Volume:
     axes: tuple[int, int, int] = (0, 1, 2)
     num_axes: int = 3
     problems: tuple[Text, ...] = ()
+    side_problems: tuple[Text, ...] = ()
 
     @property
     def name(self) -> str:
@@ -178,8 +185,9 @@ def open_volume(path: Path, member: str = "") -> Volume:
             Text("cryoet.not_3d", file=name.name, shape=" x ".join(map(str, array.shape)))
         )
     Z, Y, X = (int(n) for n in array.shape)
-    level = Level("", (Z, Y, X), _file_spacing(_plain_file(path, member), format))
-    return Volume(path, member, format, str(array.dtype), (level,))
+    side = _file_side(_plain_file(path, member), format)
+    level = Level("", (Z, Y, X), side.angstrom)
+    return Volume(path, member, format, str(array.dtype), (level,), side_problems=side.problems)
 
 
 def _check_values(array: Any, name: str) -> None:
@@ -233,12 +241,10 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tomograms-")
 
 
-def _file_spacing(path: Path, format: Format) -> float:
+def _file_side(path: Path, format: Format) -> Side:
     if format == "mrc":
-        return _read_mrc_header(path).spacing_angstrom
-    if format == "tiff":
-        return _tiff_spacing(path)
-    return 0.0
+        return voxel_side(read_mrc_header(path).sides_angstrom, file=path.name)
+    return tiff_side(path) if format == "tiff" else Side()
 
 
 @functools.lru_cache(maxsize=16)
@@ -311,6 +317,7 @@ def _describe_multiscale(path: Path, member: str, node: Any, scale: dict[str, An
     places, unit = _axes(scale, name)
     levels: list[Level] = []
     problems: list[Text] = []
+    sides: list[Side] = []
     full: Any = None
     for entry in scale.get("datasets", []):
         key = str(entry.get("path", ""))
@@ -324,13 +331,15 @@ def _describe_multiscale(path: Path, member: str, node: Any, scale: dict[str, An
         full = array if full is None else full
         _check_axes(array.shape, scale, places, name)
         Z, Y, X = (int(array.shape[a]) for a in places)
-        levels.append(Level(key, (Z, Y, X), _scale_of(entry, scale, places) * unit))
+        sides.append(_side_of(entry, scale, places, unit, name))
+        levels.append(Level(key, (Z, Y, X), sides[-1].angstrom))
     if full is None:
         raise DataFormatError(Text("cryoet.no_multiscales", file=name))
     problems.extend(_missing_chunks(full, name))
     return Volume(
-        path, member, "zarr", str(full.dtype), tuple(levels), places, full.ndim, tuple(problems)
-    )
+        path, member, "zarr", str(full.dtype), tuple(levels), places, full.ndim, tuple(problems),
+        sides[0].problems,
+    )  # fmt: skip
 
 
 def _check_array(array: Any, name: str) -> None:
@@ -345,18 +354,15 @@ def _check_array(array: Any, name: str) -> None:
         )
 
 
-def _axes(scale: dict[str, Any], name: str) -> tuple[tuple[int, int, int], float]:
-    """Find z, y, x among the axes, and the unit in angstrom; early files list bare names."""
+def _axes(scale: dict[str, Any], name: str) -> tuple[tuple[int, int, int], str]:
+    """Find z, y, x among the axes, and the unit; early files list bare names."""
     listed = scale.get("axes") or ["z", "y", "x"]
     entries = [a if isinstance(a, dict) else {"name": a} for a in listed]
     found = [str(a.get("name", "")).lower() for a in entries]
     if not {"z", "y", "x"} <= set(found):
         raise DataFormatError(Text("cryoet.axes", file=name, axes=", ".join(found)))
     z, y, x = (found.index(axis) for axis in "zyx")
-    unit = str(entries[z].get("unit") or "")
-    if unit not in _UNIT_ANGSTROM:
-        raise DataFormatError(Text("cryoet.unit", file=name, unit=unit))
-    return (z, y, x), _UNIT_ANGSTROM[unit]
+    return (z, y, x), str(entries[z].get("unit") or "")
 
 
 def _check_axes(
@@ -367,16 +373,21 @@ def _check_axes(
         raise DataFormatError(Text("cryoet.not_3d", file=name, shape=" x ".join(map(str, shape))))
 
 
-def _scale_of(entry: dict[str, Any], scale: dict[str, Any], places: tuple[int, int, int]) -> float:
-    """Multiply the scales of a level and of the whole; unequal axes take their geometric mean."""
-    product = np.ones(3)
+def _side_of(
+    entry: dict[str, Any], scale: dict[str, Any], places: tuple[int, int, int], unit: str, name: str
+) -> Side:
+    """Multiply the scales of a level and of the whole."""
+    sides = np.ones(3)
     is_known = False
     for holder in (entry, scale):
         for step in holder.get("coordinateTransformations") or []:
             if step.get("type") == "scale":
-                product *= np.array([float(step["scale"][a]) for a in places])
+                sides *= np.array([float(step["scale"][a]) for a in places])
                 is_known = True
-    return float(np.prod(product) ** (1 / 3)) if is_known else 0.0
+    factor = UNIT_ANGSTROM.get(unit.lower())
+    if factor is None:
+        return Side(0.0, (Text("cryoet.unit", file=name, unit=unit),))
+    return voxel_side((sides * factor).tolist(), file=name) if is_known else Side()
 
 
 def _missing_chunks(array: Any, name: str) -> list[Text]:
@@ -447,42 +458,8 @@ def _halve(volume: NDArray[np.float32]) -> NDArray[np.float32]:
 # --- MRC ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _MrcHeader:
-    shape: tuple[int, int, int]  # Z, Y, X as stored, slowest first
-    dtype: str
-    offset: int
-    axes: tuple[int, int, int]  # where z, y, x stand among the stored axes
-    spacing_angstrom: float
-
-
-def _read_mrc_header(path: Path) -> _MrcHeader:
-    """Read the 1024 byte header of the MRC2014 format (words of 4 bytes, either byte order)."""
-    with path.open("rb") as file:
-        head = file.read(_MRC_HEADER_BYTES)
-    if len(head) < _MRC_HEADER_BYTES:
-        raise ValueError("shorter than a header")
-    order = ">" if head[212:214] == b"\x11\x11" else "<"
-    nx, ny, nz, mode = struct.unpack(f"{order}4i", head[:16])
-    if mode not in _MRC_MODES or min(nx, ny, nz) < 1:
-        raise ValueError("no MRC header that is known")
-    intervals = struct.unpack(f"{order}3i", head[28:40])
-    cell = struct.unpack(f"{order}3f", head[40:52])
-    columns = struct.unpack(f"{order}3i", head[64:76])  # which axis runs fastest: 1 x, 2 y, 3 z
-    (extended,) = struct.unpack(f"{order}i", head[92:96])
-    dtype = np.dtype(order + _MRC_MODES[mode])
-    offset = _MRC_HEADER_BYTES + max(0, extended)
-    if path.stat().st_size < offset + nx * ny * nz * dtype.itemsize:
-        raise ValueError("fewer values than the header says")
-    stored = tuple(reversed(columns)) if sorted(columns) == [1, 2, 3] else (3, 2, 1)
-    z, y, x = (stored.index(axis) for axis in (3, 2, 1))
-    sides = [c / n for c, n in zip(cell, intervals, strict=True) if n > 0 and c > 0]
-    spacing = float(np.prod(sides) ** (1 / 3)) if len(sides) == 3 else 0.0
-    return _MrcHeader((nz, ny, nx), dtype.str, offset, (z, y, x), spacing)
-
-
 def _map_mrc(path: Path) -> NDArray[Any]:
-    head = _read_mrc_header(path)
+    head = read_mrc_header(path)
     mapped = np.memmap(path, head.dtype, "r", head.offset, head.shape)
     return np.transpose(mapped, head.axes)
 
@@ -491,7 +468,7 @@ def write_mrc(path: Path, volume: NDArray[np.float32], *, spacing_angstrom: floa
     """Write a float32 MRC2014 file; `volume` is `(Z, Y, X)`."""
     Z, Y, X = volume.shape
     cell = [n * spacing_angstrom for n in (X, Y, Z)]
-    head = bytearray(_MRC_HEADER_BYTES)
+    head = bytearray(MRC_HEADER_BYTES)
     struct.pack_into("<4i", head, 0, X, Y, Z, 2)
     struct.pack_into("<3i3f3f3i", head, 28, X, Y, Z, *cell, 90.0, 90.0, 90.0, 1, 2, 3)
     low, high, mean = float(volume.min()), float(volume.max()), float(volume.mean())
@@ -516,16 +493,6 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         if _is_bomb(series.nbytes, path.stat().st_size):
             raise DataFormatError(Text("cryoet.damaged_volume", file=path.name))
         return np.asarray(series.asarray())
-
-
-def _tiff_spacing(path: Path) -> float:
-    """Read the voxel size that ImageJ writes (unit and spacing in the description)."""
-    import tifffile
-
-    with tifffile.TiffFile(path, _multifile=False) as file:
-        notes = file.imagej_metadata or {}
-    factor = {"angstrom": 1.0, "nm": 10.0, "um": 1e4, "micron": 1e4}.get(str(notes.get("unit")), 0)
-    return float(notes.get("spacing", 0.0)) * factor
 
 
 # --- in memory --------------------------------------------------------------------------------
