@@ -184,6 +184,14 @@ PRODUCT = {
         "pipelines.text",
         "pipelines.views",
     ),
+    # a copick configuration may name folders anywhere that data may be read by path
+    "pipelines.tasks.cryoet_picking.data": (
+        "pipelines.config",
+        "pipelines.contract",
+        "pipelines.errors",
+        "pipelines.settings",
+        "pipelines.text",
+    ),
     # it may start from the weights that come with the product
     "pipelines.tasks.cryoet_picking.train": (
         "pipelines.config",

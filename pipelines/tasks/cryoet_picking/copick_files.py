@@ -95,6 +95,30 @@ def parse_picks(content: bytes, *, file: str) -> PickFile:
     )
 
 
+def choose_files(files: Sequence[PickFile], wanted: str) -> list[PickFile]:
+    """Take one person's picks of one tomogram, of each kind those of the last session.
+
+    Sessions of copick are versions of the same work: together they would hold every pick twice.
+
+    Args:
+        files: Picks of everybody.
+        wanted: A user, or user and session as in file names ("ann_2"); "" takes the curated picks,
+            and without them those of the first user.
+    """
+    users = {f.user for f in files}
+    user, _, session = (wanted, "", "") if wanted in users else wanted.partition("_")
+    if not user and files:
+        user = CURATED_USER if CURATED_USER in users else min(users)
+    own = [f for f in files if f.user == user and session in ("", f.session)]
+    last = {f.kind: f for f in sorted(own, key=lambda f: _in_order(f.session))}
+    return [f for f in own if last[f.kind] is f]
+
+
+def _in_order(session: str) -> list[tuple[int, str]]:
+    """Sort 10 behind 9, and numbers before words."""
+    return [(int(p), "") if p.isdecimal() else (0, p) for p in re.split(r"(\d+)", session) if p]
+
+
 def parse_config(content: bytes, *, file: str) -> CopickConfig:
     """Read a copick configuration.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,11 @@ from pipelines.contract import (
     SourceFile,
 )
 from pipelines.errors import DataFormatError, PipelineError
+from pipelines.settings import load_settings
 from pipelines.tasks.cryoet_picking.copick_files import (
-    CURATED_USER,
     CopickConfig,
     PickFile,
+    choose_files,
     is_config,
     parse_config,
     parse_picks,
@@ -30,7 +32,12 @@ from pipelines.tasks.cryoet_picking.copick_files import (
 from pipelines.tasks.cryoet_picking.layout import Layout, find_layout
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle, names, with_overrides
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
-from pipelines.tasks.cryoet_picking.report import describe_volumes, pick_facts, pick_problems
+from pipelines.tasks.cryoet_picking.report import (
+    describe_volumes,
+    pick_facts,
+    pick_problems,
+    whose_problems,
+)
 from pipelines.tasks.cryoet_picking.sources import Tree, open_tree, tree_of_record
 from pipelines.tasks.cryoet_picking.volumes import Level, Volume, open_volume
 from pipelines.text import Text
@@ -174,9 +181,9 @@ def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
     Raises:
         DataError: Nothing there can be read.
     """
-    tree, title = _tree_of(source)
+    tree, title, missing = _tree_of(source)
     project = open_project(tree, options, title=title)
-    problems = [*project.problems, *pick_problems(project)]
+    problems = [*missing, *project.problems, *pick_problems(project)]
     facts = [*describe_volumes(project, problems), *pick_facts(project)]
     items = tuple(
         Item(e, e, has_truth=e in project.picks and len(project.picks[e]) > 0)
@@ -194,21 +201,42 @@ def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
     )
 
 
-def _tree_of(source: Path) -> tuple[Tree, str]:
-    """List the files of a source; a copick configuration stands for the roots that it names."""
-    if source.is_file() and source.suffix.lower() == ".json":
-        config = parse_config(source.read_bytes(), file=source.name)
-        listed: list[str] = [source.name]
-        for root in dict.fromkeys(filter(None, (config.static_root, config.overlay_root))):
-            folder = (source.parent / root).resolve()
-            if not folder.is_relative_to(source.parent.resolve()):
-                raise DataFormatError(Text("cryoet.far_root", root=root, file=source.name))
-            if folder.is_dir():
-                prefix = folder.relative_to(source.parent.resolve()).as_posix()
-                below = open_tree(folder).names
-                listed.extend(n if prefix == "." else f"{prefix}/{n}" for n in below)
-        return Tree(source.parent, "", tuple(sorted(set(listed)))), source.stem
-    return open_tree(source), source.stem if source.is_file() else source.name
+def _tree_of(source: Path) -> tuple[Tree, str, list[Problem]]:
+    """List the files of a source; a copick configuration stands for the roots that it names.
+
+    Returns:
+        Files, a proposed name, and roots that are not here: of one alone the rest is read.
+    """
+    if not (source.is_file() and source.suffix.lower() == ".json"):
+        return open_tree(source), source.stem if source.is_file() else source.name, []
+    config = parse_config(source.read_bytes(), file=source.name)
+    named = dict.fromkeys(filter(None, (config.static_root, config.overlay_root)))
+    folders = {root: _root_folder(source, root) for root in named}
+    there = [folder for folder in folders.values() if folder.is_dir()]
+    base = Path(os.path.commonpath([source.parent.resolve(), *there]))
+    listed = {(source.parent.resolve() / source.name).relative_to(base).as_posix()}
+    for folder in there:
+        listed.update((folder / n).relative_to(base).as_posix() for n in open_tree(folder).names)
+    missing = [
+        Problem("warning", Text("cryoet.root_missing", file=source.name, root=root), source.name)
+        for root, folder in folders.items()
+        if not folder.is_dir()
+    ]
+    return Tree(base, "", tuple(sorted(listed))), source.stem, missing
+
+
+def _root_folder(source: Path, root: str) -> Path:
+    """Find a root that a configuration names: below it, or where data may be read by path.
+
+    Raises:
+        DataFormatError: It lies elsewhere; an upload must not open what its visitor may not.
+    """
+    folder = (source.parent / root).resolve()
+    allowed = [p.resolve() for p in (source.parent, *load_settings().data_roots)]
+    if any(folder.is_relative_to(place) for place in allowed):
+        return folder
+    places = ", ".join(str(p) for p in dict.fromkeys(allowed))
+    raise DataFormatError(Text("cryoet.far_root", root=root, file=source.name, places=places))
 
 
 def _refuse_far_roots(config: CopickConfig) -> None:
@@ -268,6 +296,7 @@ def _read_picks(
 ) -> dict[str, list[PickFile]]:
     """Read the wanted user's files of every tomogram; curated ones where nobody is named."""
     known = names(particles)
+    everybody: dict[str, list[PickFile]] = {}
     result: dict[str, list[PickFile]] = {}
     for experiment, paths in layout.picks.items():
         files: list[PickFile] = []
@@ -282,21 +311,14 @@ def _read_picks(
                 problems.append(Problem("warning", text, path))
                 continue
             files.append(found)
-        result[experiment] = _of_user(files, options.picks_user)
-        if not sum(len(f.positions) for f in result[experiment]):
+        everybody[experiment] = files
+        result[experiment] = choose_files(files, options.picks_user)
+        is_theirs = result[experiment] or not files
+        if is_theirs and not sum(len(f.positions) for f in result[experiment]):
             text = Text("cryoet.empty_overlay", experiment=experiment)
             problems.append(Problem("warning", text, str(PurePosixPath(paths[0]).parent)))
+    problems.extend(whose_problems(everybody, result, options.picks_user))
     return result
-
-
-def _of_user(files: Sequence[PickFile], user: str) -> list[PickFile]:
-    if user:
-        return [f for f in files if f.user == user]
-    curated = [f for f in files if f.user == CURATED_USER]
-    if curated or not files:
-        return curated
-    first = sorted({f.user for f in files})[0]
-    return [f for f in files if f.user == first]
 
 
 def _to_table(
@@ -406,7 +428,7 @@ def open_truths(source: Path) -> dict[str, Truth]:
     Raises:
         DataError: Nothing there can be read, or no tomogram has picks.
     """
-    tree, title = _tree_of(source)
+    tree, title, _ = _tree_of(source)
     project = open_project(tree, {}, title=title)
     truths = {e: Truth(p, project.particles) for e, p in project.picks.items()}
     if not truths:

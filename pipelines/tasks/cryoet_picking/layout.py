@@ -12,6 +12,7 @@ from pipelines.tasks.cryoet_picking.volumes import SUFFIXES
 _VOLUME = re.compile(
     r"(?:^|.*/)ExperimentRuns/([^/]+)/VoxelSpacing([0-9]+(?:[.][0-9]+)?)/([^/]+)\.zarr/(.+)$"
 )
+_OTHERS = re.compile(r"(?:^|.*/)ExperimentRuns/[^/]+/(?:Segmentations|Meshes|Picks)/")
 _PICKS = re.compile(r"(?:^|.*/)ExperimentRuns/([^/]+)/Picks/([^/]+)\.json$")
 _ZARR_HEAD = re.compile(r"(.+\.zarr)/(?:\.zgroup|\.zattrs|\.zarray|zarr\.json)$")
 # The type that most entrants used comes first.
@@ -93,6 +94,8 @@ def _single_volumes(names: Iterable[str]) -> dict[str, dict[str, Place]]:
     found: dict[str, dict[str, Place]] = {}
     for name in names:
         path = PurePosixPath(name)
+        if _OTHERS.match(name):
+            continue  # masks that copick keeps as Zarr too
         if _ZARR_HEAD.match(name):
             zarr = name[: name.index(".zarr/") + 5]
             found.setdefault(PurePosixPath(zarr).stem, {}).setdefault(zarr, Place(zarr, "", 0.0))

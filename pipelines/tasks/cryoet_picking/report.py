@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.contract import Problem
 from pipelines.errors import PipelineError
+from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, PickFile
 from pipelines.tasks.cryoet_picking.particles import Particle
 from pipelines.tasks.cryoet_picking.picks import Floats, Picks
 from pipelines.tasks.cryoet_picking.volumes import Volume, measure_normalisation
@@ -119,6 +121,34 @@ def pick_problems(project: Project) -> list[Problem]:
     if not any(len(p) for p in project.picks.values()) and project.volumes:
         found.append(Problem("warning", Text("cryoet.no_picks")))
     return found
+
+
+def whose_problems(
+    everybody: Mapping[str, Sequence[PickFile]], taken: Mapping[str, Sequence[PickFile]], user: str
+) -> list[Problem]:
+    """Say whose picks are read where several people or sessions left some, or nobody is found.
+
+    Args:
+        everybody: Tomogram to all files of picks.
+        taken: Tomogram to those that are read.
+        user: Who was asked for, or "".
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for experiment, files in everybody.items():
+        there, read = _authors(files), _authors(taken[experiment])
+        if there != read and CURATED_USER not in {f.user for f in taken[experiment]}:
+            alike.setdefault((there, read), []).append(experiment)
+    found = []
+    for (there, read), experiments in alike.items():
+        name = "cryoet.several_users" if read else "cryoet.no_such_user"
+        names = ", ".join(experiments[:5])
+        text = Text(name, n=len(experiments), names=names, there=there, read=read, user=user)
+        found.append(Problem("warning", text))
+    return found
+
+
+def _authors(files: Sequence[PickFile]) -> str:
+    return ", ".join(sorted({f"{f.user}_{f.session}".strip("_") or "?" for f in files}))
 
 
 def outside_volume(project: Project, experiment: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
