@@ -113,8 +113,19 @@ def column_like(table: Table, wanted: Sequence[str]) -> str | None:
     return next((by_name[w.casefold()] for w in wanted if w.casefold() in by_name), None)
 
 
-def values_by_id(table: Table, key: str, value: str) -> tuple[dict[str, str], list[Problem]]:
-    """Read a column by id (file name without folder and ending).
+def _file_id(written: str) -> str:
+    """Return the file name without folder and ending."""
+    return stem_of(_path(written))
+
+
+def _path(written: str) -> str:
+    return written.replace("\\", "/").removeprefix("./")
+
+
+def values_by_id(
+    table: Table, key: str, value: str, name_of: Callable[[str], str] = _file_id
+) -> tuple[dict[str, str], list[Problem]]:
+    """Read a column by id (file name without folder and ending, unless `name_of` says otherwise).
 
     Returns:
         Id to value, and a problem for ids that stand twice: an error when their values differ.
@@ -123,7 +134,7 @@ def values_by_id(table: Table, key: str, value: str) -> tuple[dict[str, str], li
     twice: Counter[str] = Counter()
     contradictory: list[str] = []
     for row in table.rows:
-        name = stem_of(row[key].replace("\\", "/"))
+        name = name_of(row[key])
         if name in found:
             twice[name] += 1
             if found[name] != row[value]:
@@ -157,17 +168,17 @@ def binary_labels(
     return found, [Problem("error", text, table)]
 
 
-def match_ids(entries: Sequence[Entry], known: Mapping[str, object], table: str) -> list[Problem]:
-    """Compare the ids of a table with the pictures that it should describe.
+def match_ids(ids: Iterable[str], known: Mapping[str, object], table: str) -> list[Problem]:
+    """Compare the ids of a table with those of the pictures that it should describe.
 
     An error when not one fits; warnings with counts and examples else.
     """
-    stems = {stem_of(e.name) for e in entries}
-    absent = [i for i in known if i not in stems]
-    bare = [i for i in stems if not str(known.get(i, "")).strip()]
+    pictures = dict.fromkeys(ids)
+    absent = [i for i in known if i not in pictures]
+    bare = [i for i in pictures if not str(known.get(i, "")).strip()]
     if known and len(absent) == len(known):
         text = Text("classes.other_ids", file=table, example=absent[0],
-                    picture=next(iter(stems), "-"))  # fmt: skip
+                    picture=next(iter(pictures), "-"))  # fmt: skip
         return [Problem("error", text, table)]
     problems = []
     if absent:
@@ -216,6 +227,7 @@ def folder_labels(source: Source) -> Labels:
 _PARTS: Final[Mapping[str, Part]] = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation",
     "validation": "validation", "test": "test", "testing": "test",
+    "entraînement": "train", "entrainement": "train", "apprentissage": "train",
 }  # fmt: skip
 
 
@@ -242,24 +254,56 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if name}, key=_class_key))
 
 
+_HEALTHY: Final = frozenset(
+    {"0", "normal", "healthy", "negative", "hem", "benign", "control", "no"}
+    | {"normale", "sain", "saine", "négatif", "négative", "bénin", "bénigne", "témoin", "non"}
+)
+
+
 def _class_key(name: str) -> tuple[int, str]:
     """Order classes so that the healthy one comes first and the other is the positive one."""
-    first = {"0", "normal", "healthy", "negative", "hem", "benign", "control", "no"}
-    return (0 if name.casefold() in first else 1, name.casefold())
+    return (0 if name.casefold() in _HEALTHY else 1, name.casefold())
 
 
 def table_labels(
     source: Source, table: Table, *, key: str, label: str, group: str | None, part: str | None
 ) -> Labels:
     """Read class, group and part of each picture from columns of a table."""
-    values, problems = values_by_id(table, key, label)
-    problems += match_ids(source.entries, values, table.name)
+    name_of = _naming(source, table, key)
+    ids = [name_of(e.name) for e in source.entries]
+    values, problems = values_by_id(table, key, label, name_of)
+    problems += match_ids(ids, values, table.name)
     classes = class_order(values.values())
     index = {name: i for i, name in enumerate(classes)}
-    groups = values_by_id(table, key, group)[0] if group else {}
-    parts = values_by_id(table, key, part)[0] if part else {}
+    groups = values_by_id(table, key, group, name_of)[0] if group else {}
+    parts = values_by_id(table, key, part, name_of)[0] if part else {}
     tags = tuple(
         Tag(index.get(values.get(i, ""), UNKNOWN), groups.get(i, ""), part_named(parts.get(i, "")))
-        for i in (stem_of(e.name) for e in source.entries)
+        for i in ids
     )
     return Labels(classes, tags, "table", tuple(problems))
+
+
+def _naming(source: Source, table: Table, key: str) -> Callable[[str], str]:
+    """Return what turns a path, of a picture or in a table, into the id by which they are matched.
+
+    That is the file name, unless it is not unique and the table says paths: files that a camera
+    numbers stand as `p1/001.png` and `p2/001.png`. Paths of a table begin at the source or at the
+    folder of the table.
+    """
+    stems = {stem_of(e.name) for e in source.entries}
+    if len(stems) == len(source.entries) or not any("/" in _path(r[key]) for r in table.rows):
+        return _file_id
+    folder = PurePosixPath(table.name).parent
+    known = {_without_ending(e.name) for e in source.entries}
+
+    def path_id(written: str) -> str:
+        path = _without_ending(_path(written))
+        below = (folder / path).as_posix()
+        return below if path not in known and below in known else path
+
+    return path_id
+
+
+def _without_ending(path: str) -> str:
+    return path[: len(path) - len(path.rpartition("/")[2])] + stem_of(path)

@@ -93,7 +93,7 @@ def _kaggle(source: Source, name: str) -> Labels:
     values, problems = values_by_id(table, key, value)
     numbers, strange = numbers_of(values, name)
     training = [e for e in source.entries if _part(e.name) != "test"]
-    problems += strange + match_ids(training, values, name)
+    problems += strange + match_ids((stem_of(e.name) for e in training), values, name)
     tags = []
     for entry in source.entries:
         is_test = _part(entry.name) == "test"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
 from pipelines.config import option
-from pipelines.contract import Sample
+from pipelines.contract import Problem, Sample
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import Source
 from pipelines.core.classification.labels import (
     Labels,
     Options,
+    Table,
     Tag,
     column_like,
     folder_labels,
@@ -26,6 +27,17 @@ from pipelines.core.classification.task import ImageClassification
 from pipelines.errors import DataFormatError
 from pipelines.tasks.own_images import fake
 from pipelines.text import Text
+
+_USUAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "id_column": ("id", "file", "filename", "file_name", "image", "image_id", "name", "path",
+                  "fichier", "nom_fichier", "nom"),
+    "label_column": ("label", "class", "target", "labels", "diagnosis",
+                     "étiquette", "etiquette", "classe", "diagnostic"),
+    "group_column": ("group", "subject", "patient", "patient_id", "slide", "animal",
+                     "groupe", "sujet", "lame"),
+    "part_column": ("split", "part", "set", "fold_name", "partie", "ensemble", "jeu"),
+}  # fmt: skip
+"""Names of columns that are known, of tables in English and in French."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +73,19 @@ class OwnImages(ImageClassification):
     def read_labels(self, source: Source, options: Options) -> Labels:
         """Read a table where there is one that fits, else a folder a class."""
         _refuse_unknown_columns(source, options)
+        unread: list[Problem] = []
         for name in source.tables:
             table = parse_table(source.read_table(name), name)
-            key = _column(table, options, "id_column", ("id", "file", "filename", "image", "name"))
-            label = _column(table, options, "label_column", ("label", "class", "target", "labels"))
-            if key is None or label is None:
-                continue
-            return table_labels(
-                source, table, key=key, label=label,
-                group=_column(table, options, "group_column",
-                              ("group", "subject", "patient", "patient_id", "slide", "animal")),
-                part=_column(table, options, "part_column", ("split", "part", "set", "fold_name")),
-            )  # fmt: skip
-        found = folder_labels(source)
-        if options.get("group_from_folder", "").lower() not in ("true", "1", "yes"):
-            tags = tuple(Tag(t.label, "", t.part) for t in found.tags)
-            return Labels(found.classes, tags, found.layout)
-        return found
+            found = {option: _column(table, options, option) for option in _USUAL}
+            key, label = found["id_column"], found["label_column"]
+            if key is not None and label is not None:
+                return table_labels(
+                    source, table, key=key, label=label,
+                    group=found["group_column"], part=found["part_column"],
+                )  # fmt: skip
+            words = Text("own_data.unread_table", file=name, columns=", ".join(table.columns))
+            unread.append(Problem("warning", words, name))
+        return _from_folders(source, options, unread)
 
     def label_numbers(self, values: Mapping[str, str], table: str) -> dict[str, int]:
         """Number the classes as `read_labels` does: by name, healthy ones first."""
@@ -106,6 +114,16 @@ class OwnImages(ImageClassification):
         ]
 
 
+def _from_folders(source: Source, options: Options, unread: Sequence[Problem]) -> Labels:
+    """Take folders as classes; tables that could not be read matter where folders say nothing."""
+    found = folder_labels(source)
+    if not found.classes:
+        return replace(found, problems=tuple(unread))
+    if options.get("group_from_folder", "").lower() not in ("true", "1", "yes"):
+        return replace(found, tags=tuple(Tag(t.label, "", t.part) for t in found.tags))
+    return found
+
+
 def _refuse_unknown_columns(source: Source, options: Options) -> None:
     """Say that no table has a column which somebody named, instead of reading without it."""
     columns = ("id_column", "label_column", "group_column", "part_column")
@@ -123,12 +141,9 @@ def _refuse_unknown_columns(source: Source, options: Options) -> None:
             )
 
 
-def _column(table: object, options: Options, name: str, usual: tuple[str, ...]) -> str | None:
-    from pipelines.core.classification.labels import Table
-
-    assert isinstance(table, Table)
+def _column(table: Table, options: Options, name: str) -> str | None:
     wanted = options.get(name, "")
-    return column_like(table, (wanted,) if wanted else usual)
+    return column_like(table, (wanted,) if wanted else _USUAL[name])
 
 
 TASK = OwnImages()

@@ -55,3 +55,51 @@ def test_a_column_without_any_table_is_said(pictures: Path) -> None:
     with pytest.raises(DataFormatError) as caught:
         TASK.inspect(pictures, {"label_column": "kind"})
     assert_clear(caught.value.text, "kind")
+
+
+def test_a_table_saved_by_a_french_excel_is_read(pictures: Path) -> None:
+    """Its classes were lost without a word: semicolons, a mark in front, and columns in French."""
+    lines = ["fichier;classe;patient"]
+    lines += [f"p{i:02d}.png;{('malade', 'sain')[i % 2]};s{i // 3}" for i in range(12)]
+    (pictures / "labels.csv").unlink()
+    content = "\r\n".join(lines).encode("utf-8-sig")
+    (pictures / "étiquettes.csv").write_bytes(content)
+    found = TASK.inspect(pictures, {})
+    assert found.options["classes"] == "sain,malade", "the healthy one first"
+    assert {item.group for item in found.items} == {"s0", "s1", "s2", "s3"}
+    assert not found.problems
+
+
+def test_a_table_whose_columns_are_unknown_is_named(pictures: Path) -> None:
+    found = TASK.inspect(pictures, {})
+    (problem,) = found.problems
+    assert_clear(problem.text, "labels.csv", "kind, other")
+    for kind in "ab":  # folders say the classes, and the table is another one
+        (pictures / "images" / kind).mkdir()
+        for file in sorted((pictures / "images").glob("p*.png"))[:6]:
+            file.rename(pictures / "images" / kind / file.name)
+    assert not TASK.inspect(pictures, {}).problems
+
+
+@pytest.mark.parametrize("table", ["labels.csv", "images/labels.csv"])
+def test_a_table_of_paths_tells_files_of_one_name_apart(tmp_path: Path, table: str) -> None:
+    """Numbered files of several folders were taken for one picture with two labels."""
+    rng = np.random.default_rng(0)
+    lines = ["file,class,animal"]
+    for animal in ("m1", "m2", "m3"):
+        (tmp_path / "images" / animal).mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / animal / f"{i}.png")
+            below = "" if table.startswith("images") else "images/"
+            lines.append(f"{below}{animal}/{i}.png,{'ab'[(i + int(animal[1])) % 2]},{animal}")
+    (tmp_path / table).write_text("\n".join(lines))
+    record_items = TASK.inspect(tmp_path, {})
+    index = TASK.open(tmp_path, {})
+    assert not [p for p in record_items.problems if p.severity == "error"]
+    tags = {e.name: t for e, t in zip(index.source.entries, index.labels.tags, strict=True)}
+    for animal in ("m1", "m2", "m3"):
+        for i in range(4):
+            tag = tags[f"images/{animal}/{i}.png"]
+            assert index.labels.classes[tag.label] == "ab"[(i + int(animal[1])) % 2]
+            assert tag.group == animal
