@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _HEIGHT = 320
 _LEGEND_ROW_PX = 20
 _LINE_CHARACTERS = 44
+# At the top of the chart and not above its axes: where a resized chart breaks the names anew, what
+# hangs on the axes is placed by their size before, and covers the curves.
+LEGEND = {"orientation": "h", "x": 0, "yref": "container", "y": 1, "yanchor": "top"}
 
 
 def curve_figure(view: CurveView) -> go.Figure:
@@ -195,7 +198,7 @@ def _dress(figure: go.Figure, x_label: str, y_label: str) -> None:
     figure.update_layout(
         height=_HEIGHT,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend=LEGEND,
         separators=", " if language() == "fr" else ".,",
         hovermode="x unified",
         uirevision="keep",

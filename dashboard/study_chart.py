@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dashboard.charts import LEGEND
 from dashboard.palette import TINTS
 from dashboard.words import language, tr
 
@@ -94,7 +95,7 @@ def _dress(figure: go.Figure, labels: Sequence[str], y_label: str) -> None:
     figure.update_layout(
         height=280,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend=LEGEND,
         separators=", " if language() == "fr" else ".,",
         uirevision="keep",
     )
