@@ -43,6 +43,12 @@ class _Wish:
     values: Mapping[str, Any]
     maps: str
 
+    @property
+    def size(self) -> str:
+        """Say the voxels along z, y and x."""
+        side = self.values["side_vox"]
+        return f"{self.values['depth_vox']} × {side} × {side}"
+
     def folder(self) -> Path:
         """Return where it lies: the same wish lies in the same place."""
         said = repr((self.count, self.seed, sorted(self.values.items()), self.maps))
@@ -64,12 +70,14 @@ def _draw_form(task: Any, key: str) -> None:
     with frame():
         st.caption(tr("cryoet_sim.words"))
         wish = _draw_wish(task, key)
-        start = st.button(
-            tr("cryoet_sim.start", n=wish.count),
-            key=f"{key}.start",
-            type="primary",
-            icon=":material/play_arrow:",
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            start = st.button(
+                tr("cryoet_sim.start", n=wish.count),
+                key=f"{key}.start",
+                type="primary",
+                icon=":material/play_arrow:",
+            )
+            st.caption(tr("cryoet_sim.size", size=wish.size), width="content")
         if start:
             _simulate(task, wish)
             st.session_state[f"{key}.is_done"] = True

@@ -38,7 +38,10 @@ def test_simulated_tomograms_are_chosen_called_so_and_trained_on(opened, screens
     to_the_left(page, "count", COUNT)
     for name, least in SMALLEST.items():
         to_the_left(page, name, least)
+    # a slider tells the server a moment later: what is simulated is what the form then states
     expect(start).to_contain_text(f"{COUNT} tomogram", timeout=WAIT_MS)
+    form = keyed(page, "cryoet_picking.simulation")
+    expect(form).to_contain_text("32 × 48 × 48 voxels", timeout=WAIT_MS)
     screenshot(page, "cryoet-simulation")
     start.click()
     expect(page).to_have_url(re.compile(r"[?&]data="), timeout=WAIT_MS)
