@@ -333,12 +333,15 @@ def _cell(value: Any, spoken: Language) -> Any:  # a table cell: number, text or
 
 
 def _curves_csv(view: views.CurveView) -> bytes:
-    rows = [
-        (say(curve.name), float(x), float(y))
-        for curve in view.curves
-        for x, y in zip(curve.x, curve.y, strict=True)
-    ]
-    return _csv((tr("pages.curve"), say(view.x_label), say(view.y_label)), rows)
+    """Write a row a point; where any curve has a band, its bounds stand behind the value."""
+    header = [tr("pages.curve"), say(view.x_label), say(view.y_label)]
+    if any(curve.band is not None for curve in view.curves):
+        header += [tr("compare_page.low"), tr("compare_page.high")]
+    rows = []
+    for curve in view.curves:
+        columns = (curve.x, curve.y, *(curve.band or ()))
+        rows += [(say(curve.name), *map(float, point)) for point in zip(*columns, strict=True)]
+    return _csv(header, rows)
 
 
 def _histogram_csv(view: views.HistogramView) -> bytes:
@@ -383,8 +386,12 @@ def _table_csv(view: views.TableView) -> bytes:
 
 
 def _harmless(row: Sequence[Any]) -> list[Any]:
-    """Keep a spreadsheet from running a name as a formula: `=HYPERLINK(...)` gets an apostrophe."""
-    return [f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v for v in row]
+    """Keep a spreadsheet from running a name as a formula: `=HYPERLINK(...)` gets an apostrophe.
+
+    What is undefined is an empty cell: a column of numbers with a word in it cannot be drawn there.
+    """
+    kept = ["" if isinstance(v, float) and v != v else v for v in row]
+    return [f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v for v in kept]
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:

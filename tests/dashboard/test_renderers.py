@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import renderers
 from pipelines.text import verbatim
-from pipelines.views import TableView
+from pipelines.views import Curve, CurveView, TableView
 
 
 @pytest.mark.parametrize("name", ["=1+1", "=HYPERLINK(A1)", "@SUM(A1)", "+cmd|' /C calc'!A0", "-a"])
@@ -19,8 +21,31 @@ def test_a_class_named_like_a_formula_stays_a_name_in_a_spreadsheet(
 ) -> None:
     monkeypatch.setattr(renderers, "say", lambda text: text.params["value"])
     table = TableView(verbatim("t"), (verbatim("a"),), ((verbatim(name),), (-0.5,), ("-0.5",)))
-    rows = list(csv.reader(io.StringIO(renderers._table_csv(table).decode("utf-8-sig"))))
-    assert rows == [["a"], [f"'{name}"], ["-0.5"], ["-0.5"]]
+    assert read(renderers._table_csv(table)) == [["a"], [f"'{name}"], ["-0.5"], ["-0.5"]]
+
+
+def test_a_curve_leaves_the_page_with_its_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file had the middle of a bootstrap alone; a gap was the word "nan" in it."""
+    monkeypatch.setattr(renderers, "say", lambda text: text.params["value"])
+    monkeypatch.setattr(renderers, "tr", lambda text_id: text_id.partition(".")[2])
+    x, y = np.array([0.0, 1.0]), np.array([0.5, np.nan])
+    banded = Curve(verbatim("a"), x, y, (y - 0.25, y + 0.25))
+    view = CurveView(
+        verbatim("t"), verbatim("x"), verbatim("y"), (banded, Curve(verbatim("b"), x, x))
+    )
+    assert read(renderers._curves_csv(view)) == [
+        ["curve", "x", "y", "low", "high"],
+        ["a", "0.0", "0.5", "0.25", "0.75"],
+        ["a", "1.0", "", "", ""],
+        ["b", "0.0", "0.0"],
+        ["b", "1.0", "1.0"],
+    ]
+    plain = dataclasses.replace(view, curves=view.curves[1:])
+    assert read(renderers._curves_csv(plain))[0] == ["curve", "x", "y"]
+
+
+def read(table: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(table.decode("utf-8-sig"))))
 
 
 @pytest.mark.parametrize(
