@@ -166,13 +166,14 @@ def _draw_rename(run: Run) -> None:
         title = st.text_input(
             tr("runs.rename_field"),
             value=run.request.title,
+            max_chars=max(_LONGEST_TITLE, len(run.request.title)),  # an older name may be longer
             placeholder=say(run.title),
             help=tr("runs.rename_help"),
             key=f"{key}.title",
         )
         if st.button(tr("runs.rename_yes"), key=key, icon=":material/check:"):
             before = run.request.title
-            rename_run(run, title[:_LONGEST_TITLE])
+            rename_run(run, title)
             st.session_state[_RENAMED] = (run.run_id, before)
             st.rerun()
 

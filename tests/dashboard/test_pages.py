@@ -325,6 +325,20 @@ def test_a_run_is_renamed_and_gets_its_name_back(settings: Settings) -> None:
     assert app.text_input(key=f"rename.{run.run_id}.title").value == ""
 
 
+@pytest.mark.parametrize("length", [3, 200])
+def test_a_name_is_kept_whole_and_its_field_says_how_long_it_may_be(
+    settings: Settings, length: int
+) -> None:
+    """What was typed beyond 80 characters was dropped without a word."""
+    run = store.rename_run(training(settings), "é" * length)
+    app = draw(other_page("runs"))
+    field = app.text_input(key=f"rename.{run.run_id}.title")
+    assert (field.value, field.max_chars) == ("é" * length, max(80, length))
+    app.button(key=f"rename.{run.run_id}").click().run()
+    assert_sound(app)
+    assert run.reread().request.title == "é" * length
+
+
 def test_drawing_every_page_and_step_never_imports_torch(tmp_path: Path) -> None:
     """A page that imports torch opens seconds later, and keeps its memory for good."""
     script = f"""
