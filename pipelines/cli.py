@@ -148,7 +148,7 @@ def _list(values: Values, terminal: Terminal) -> int:
     working, broken = registry.load_tasks()
     terminal.table([(verbatim(t.id), t.title) for t in working])
     for task in broken:
-        terminal.say(Text("registry.broken_task", task=task.task_id, cause=task.cause))
+        terminal.say(task.text)
     terminal.result(
         {
             "tasks": [{"id": t.id, "title": _words(t.title, terminal)} for t in working],

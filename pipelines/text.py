@@ -94,6 +94,11 @@ def render(text: Text, language: Language, *, escape: Callable[[str], str] | Non
         return pattern
 
 
+def has_words(text: Text) -> bool:
+    """Tell whether a message stands in the English catalogues, which every reader falls back to."""
+    return _pattern(text, DEFAULT_LANGUAGE) is not None
+
+
 def add_catalogue_folder(folder: Path) -> None:
     """Let `render` also read the `<area>.<language>.po` files of `folder`."""
     if folder not in _extra_folders:
@@ -239,7 +244,12 @@ def _catalogue(language: Language) -> dict[str, tuple[str, ...]]:
     merged: dict[str, tuple[str, ...]] = {}
     for folder in catalogue_folders():
         for path in sorted(folder.glob(f"*.{language}.po")):
-            for text_id, forms in _read_catalogue(path).items():
+            try:
+                messages = _read_catalogue(path)
+            except (OSError, ValueError) as error:  # of one task: the others keep their words
+                _log.error("the catalogue %s cannot be read: %s", path, error)
+                continue
+            for text_id, forms in messages.items():
                 merged[text_id] = tuple(_typeset(form, language) for form in forms)
     return merged
 
@@ -261,6 +271,8 @@ def _read_catalogue(path: Path) -> dict[str, tuple[str, ...]]:
         if keyword == "msgid":
             messages.append((words, []))
         elif keyword.startswith("msgstr"):
+            if not messages:
+                raise ValueError("it begins with a msgstr that has no msgid")
             messages[-1][1].append(words)
         elif not keyword and messages and messages[-1][1]:  # a sentence goes on
             messages[-1][1][-1] += words

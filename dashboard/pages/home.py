@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.errors import frame
 from dashboard.layout import draw_head
-from dashboard.words import say, tr
+from dashboard.words import say, say_plainly, tr
 from pipelines.contract import Task
 from pipelines.core.checkpoints import list_checkpoints
 from pipelines.jobs import warm
@@ -92,8 +92,6 @@ def _link(task: Task, step: str, words: str, icon: str, *, is_primary: bool = Fa
 
 def _draw_broken(failed: BrokenTask) -> None:
     with st.container(border=True):
-        st.error(
-            tr("home.broken", task=failed.task_id, cause=failed.cause), icon=":material/error:"
-        )
+        st.error(say_plainly(failed.text), icon=":material/error:")
         with st.expander(tr("home.details")):
             st.code(failed.details, language=None)
