@@ -14,7 +14,7 @@ from streamlit.errors import FragmentHandledException
 
 from dashboard.words import say_plainly, tr
 from pipelines.core.files import no_access
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, missing_package
 
 _Args = ParamSpec("_Args")
 _log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ def frame() -> Iterator[None]:
     except FragmentHandledException:
         raise  # Streamlit has shown it already; stop and rerun are no `Exception`s
     except Exception as error:  # noqa: BLE001 - the page frame: a bug must not take the page with it
-        if (refused := no_access(error)) is not None:
-            st.error(say_plainly(refused), icon=":material/error:")
+        if (known := no_access(error) or missing_package(error)) is not None:
+            st.error(say_plainly(known), icon=":material/error:")
             return
         mark = uuid.uuid4().hex[:8]
         _log.exception("page failed, mark %s", mark)

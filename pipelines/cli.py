@@ -26,11 +26,7 @@ from pipelines import registry, studies
 from pipelines.commands import JSON, Argument, Command, Terminal, UsageError, Values, parse
 from pipelines.contract import DatasetRecord, MetricInfo, Task
 from pipelines.core.files import existing_path, no_access
-from pipelines.errors import (
-    ConfigError,
-    PipelineError,
-    RunNotFoundError,
-)
+from pipelines.errors import ConfigError, PipelineError, RunNotFoundError, missing_package
 from pipelines.evidence.commands import evidence_commands
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Run, RunState, Status
@@ -71,8 +67,8 @@ def main(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:  # noqa: BLE001 - the last border before the terminal
-        if (refused := no_access(error)) is not None:
-            terminal.fail(refused)
+        if (known := no_access(error) or missing_package(error)) is not None:
+            terminal.fail(known)
             return MISTAKE
         terminal.fail(Text("jobs.bug", kind=type(error).__name__, log=str(_keep_traceback())))
         return BUG

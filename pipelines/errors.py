@@ -1,14 +1,15 @@
 """The whole error hierarchy: one clear, translatable sentence for whatever a user can cause.
 
     PipelineError
-      ConfigError
+      ConfigError       LeakError
       DataError         DatasetNotFoundError  DataFormatError  MissingUnitsError
       CheckpointError   CheckpointNotFoundError  CheckpointMismatchError
       TaskError         UnknownTaskError  TaskLoadError
       ComputeError      NoDeviceError  DeviceMemoryError  NonFiniteLossError
       JobError          RunNotFoundError  RunConflictError  DiskFullError  NotWritableError
 
-The text says what was got, what is allowed, and what to do next.
+The text says what was got, what is allowed, and what to do next. `missing_package` is for what the
+borders (worker, page, terminal) meet that is no `PipelineError`.
 """
 
 from __future__ import annotations
@@ -112,3 +113,16 @@ class DiskFullError(JobError, OSError):
 
 class NotWritableError(JobError, OSError):
     """Report a place that may not be written to, or that cannot be a file or folder."""
+
+
+def missing_package(error: BaseException) -> Text | None:
+    """Return the sentence for a package that is not installed, or None for any other error.
+
+    A module of the product itself that is not there is a bug, and none of the reader's business.
+    """
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    package = error.name.partition(".")[0]
+    if package in ("pipelines", "dashboard"):
+        return None
+    return Text("jobs.no_package", package=package)

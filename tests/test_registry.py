@@ -13,6 +13,7 @@ import pipelines.tasks
 from pipelines import registry, text
 from pipelines.cli import main
 from pipelines.errors import TaskLoadError
+from pipelines.jobs.worker import explain
 from pipelines.text import LANGUAGES, Text, render
 
 Plant = Callable[..., None]
@@ -131,3 +132,21 @@ def test_a_damaged_catalogue_does_not_silence_the_others(
     finally:
         monkeypatch.undo()
         text._catalogue.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "package"),
+    [
+        (ModuleNotFoundError("No module named 'a.b'", name="a.b"), "a"),
+        (ModuleNotFoundError("No module named 'pipelines.x'", name="pipelines.x"), None),
+        (ImportError("cannot import name 'y' from 'a'", name="a"), None),
+    ],
+)
+def test_a_package_that_is_missing_in_the_middle_of_the_work_is_named(
+    error: Exception, package: str | None, tmp_path: Path
+) -> None:
+    """A task imports heavy packages late, so that their lack shows when it trains."""
+    said = explain(error, tmp_path)
+
+    assert said.id == ("jobs.bug" if package is None else "jobs.no_package")
+    assert said.params.get("package") == package

@@ -16,7 +16,12 @@ from filelock import Timeout
 from pipelines import actions
 from pipelines.core.energy import metered
 from pipelines.core.files import disk_full, is_disk_full, no_access
-from pipelines.errors import DeviceMemoryError, PipelineError, RunConflictError
+from pipelines.errors import (
+    DeviceMemoryError,
+    PipelineError,
+    RunConflictError,
+    missing_package,
+)
 from pipelines.jobs import queue as queues
 from pipelines.jobs import store
 from pipelines.jobs.reporter import FolderReporter, fresh_state
@@ -132,7 +137,7 @@ def explain(error: BaseException, folder: Path) -> Text:
     if is_out_of_memory(error):
         return DeviceMemoryError(Text("jobs.out_of_memory")).text
     bug = Text("jobs.bug", kind=type(error).__name__, log=str(folder / store.LOG))
-    return no_access(error) or bug
+    return no_access(error) or missing_package(error) or bug
 
 
 def is_out_of_memory(error: BaseException) -> bool:
