@@ -40,6 +40,7 @@ StopWish = Literal["pause", "stop"]
 Ending = Literal["finished", "pause", "stop"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 
+_STEPS_MEASURED: Final = 3  # before the time left is told: the first one waits for data and caches
 _STEPS_BETWEEN_CHECKS: Final = 10  # a loss is read back this often: each reading waits for a GPU
 
 
@@ -181,10 +182,10 @@ def fit(
             loss = train_step(state, work.loss_of, batch, rate=clock.rate(state.step))
             log.add(state.step, loss)
             if clock.is_due("validate", plan.validate_every_s):
-                started_s = clock.elapsed_s
-                figures = _validate(work, state)
+                with clock.aside() as took:
+                    figures = _validate(work, state)
                 if figures:  # one that was left out says nothing of how long the last one takes
-                    clock.reserve(clock.elapsed_s - started_s)
+                    clock.reserve(took())
                 log.validation(state.step, figures)
             if state_file is not None and clock.is_due("save", plan.save_every_s):
                 log.flush(state.step)
@@ -439,6 +440,7 @@ class _Clock:
         self._start = time.monotonic() - already_s
         self._last: dict[str, float] = {}
         self._reserve_s = 0.0
+        self._aside_s = 0.0
         self.waited_s = 0.0
 
     @property
@@ -476,9 +478,35 @@ class _Clock:
         yield
         self.waited_s += time.monotonic() - start
 
+    @contextmanager
+    def aside(self) -> Iterator[Callable[[], float]]:
+        """Measure what is no step, and yield how long it took."""
+        start = time.monotonic()
+        yield lambda: time.monotonic() - start
+        self._aside_s += time.monotonic() - start
+
+    @property
+    def stepping_s(self) -> float:
+        """Elapsed time without what is no step."""
+        return self.elapsed_s - self._aside_s
+
     def reserve(self, seconds: float) -> None:
         """Keep as much time for the last validation as one took."""
         self._reserve_s = seconds
+
+    def left_s(self, num_steps: int, step_s: float | None) -> float | None:
+        """Estimate the time left: that of the limit, or of the steps with their validations.
+
+        Args:
+            num_steps: Steps still to come; 0 where only the time is limited.
+            step_s: Duration of one, or None while too few are measured.
+        """
+        by_time = max(self._plan.time_limit_s - self._plan.reserve_s - self.elapsed_s, 0.0)
+        if not self._plan.max_steps or step_s is None:
+            return by_time if math.isfinite(by_time) else None
+        stepping_s = num_steps * step_s
+        num_validations = 1 + stepping_s / max(self._plan.validate_every_s, 1e-9)
+        return min(by_time, stepping_s + num_validations * self._reserve_s)
 
 
 @dataclass
@@ -490,12 +518,12 @@ class _Log:
     clock: _Clock
     losses: list[Tensor] = field(default_factory=list)
     _mean: float = math.nan
-    _first: tuple[int, float] | None = None
+    _first: tuple[int, float, float] | None = None  # step, elapsed time, time of steps alone
 
     def add(self, step: int, loss: Tensor) -> None:
         self.losses.append(loss)
         if self._first is None:
-            self._first = (step, self.clock.elapsed_s)
+            self._first = (step, self.clock.elapsed_s, self.clock.stepping_s)
         if len(self.losses) >= _STEPS_BETWEEN_CHECKS:
             self._check(step)
         if self.clock.is_due("report", self.plan.report_every_s):
@@ -507,7 +535,7 @@ class _Log:
         if math.isnan(self._mean):
             return
         elapsed = self.clock.elapsed_s
-        first_step, first_s = self._first or (step, elapsed)
+        first_step, first_s, _ = self._first or (step, elapsed, 0.0)
         self.run.metrics(
             {
                 "step": step,
@@ -518,15 +546,21 @@ class _Log:
                 "waiting_share": self.clock.waited_s / max(elapsed, 1e-9),
             }
         )
-        self._report_progress(step, elapsed)
+        self._report_progress(step)
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
         if values:
             self.run.metrics({"step": step, "elapsed_s": self.clock.elapsed_s, **values})
 
-    def _report_progress(self, step: int, elapsed: float) -> None:
+    def _step_s(self, step: int) -> float | None:
+        """Return how long a step takes, the first one aside; None while too few are measured."""
+        if self._first is None or step - self._first[0] < _STEPS_MEASURED:
+            return None
+        return (self.clock.stepping_s - self._first[2]) / (step - self._first[0])
+
+    def _report_progress(self, step: int) -> None:
         fraction = max(self.clock.fraction(step), 1e-9)
-        left = max(elapsed / fraction - elapsed, 0.0)
+        left = self.clock.left_s(max(self.plan.max_steps - step, 0), self._step_s(step))
         text = Text("training.stage", step=step, loss=self._mean)
         self.run.progress(step, step / fraction, text, left)
 

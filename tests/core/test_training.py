@@ -302,6 +302,42 @@ def test_progress_counts_to_the_end():
     assert left == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_time_left_is_told_once_steps_are_measured_without_start_and_validation(monkeypatch):
+    """Four hours and a half were announced for a few minutes.
+
+    The first step waits for data and caches, and validation comes after it: both were taken for
+    the speed of a step.
+    """
+    now = [0.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+
+    def slow_loss(model, batch):
+        now[0] += 0.1 if now[0] else 30.0
+        return loss_of(model, batch)
+
+    def validate(model, step):
+        now[0] += 20.0
+        return {"score": 0.5}
+
+    run = Recorder()
+    plan = Plan(max_steps=100, report_every_s=0.0, validate_every_s=1000.0)
+    fit(make_work(loss_of=slow_loss, validate=validate), plan, device=CPU, run=run)
+    told = [(done, left) for done, _, left in run.stages if left is not None]
+    assert told[0][0] > 1, "nothing is told of the first step"
+    for done, left in told:
+        assert left == pytest.approx((100 - done) * 0.1 + 20.0, rel=0.1)
+
+
+def test_a_time_limit_is_the_time_left_from_the_first_step_on():
+    run = Recorder()
+    plan = Plan(time_limit_s=0.5, reserve_s=0.1, report_every_s=0.0)
+    fit(make_work(), plan, device=CPU, run=run)
+    lefts = [left for *_, left in run.stages]
+    assert lefts[0] <= 0.4
+    assert lefts == sorted(lefts, reverse=True)
+    assert lefts[-1] == pytest.approx(0.0, abs=0.1)
+
+
 def test_seeding_a_block_leaves_the_global_state_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)

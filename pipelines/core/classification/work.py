@@ -212,12 +212,10 @@ def _measure(pictures: PictureSet, run: RunReporter, stage: str) -> Array:
     from pipelines.core.classification import baseline
 
     found = []
-    start = time.monotonic()
     for first in range(0, len(pictures), _MEASURED_AT_ONCE):
         rows = range(first, min(first + _MEASURED_AT_ONCE, len(pictures)))
         found.append(baseline.measure_all((pictures[i] for i in rows), num_decoders()))
-        left = (time.monotonic() - start) / rows.stop * (len(pictures) - rows.stop)
-        run.progress(rows.stop, len(pictures), Text(stage), left)
+        run.progress(rows.stop, len(pictures), Text(stage), None)
     return np.concatenate(found)
 
 
