@@ -255,7 +255,13 @@ class PictureReader:
         Raises:
             DataFormatError: It is damaged, too large, or no picture.
         """
-        return decode(self.read_bytes(entry), entry.name)
+        content = self.read_bytes(entry)
+        try:
+            return decode(content, entry.name)
+        except DataFormatError:
+            raise
+        except _DAMAGE as error:
+            raise DataFormatError(Text("classes.damaged", file=entry.name)) from error
 
     def _read_member(self, entry: Entry) -> bytes:
         if entry.method not in _PLAIN:
@@ -433,9 +439,8 @@ def _or_error(reader: PictureReader, entry: Entry) -> Pixels | DataFormatError:
     try:
         return reader.read(entry)
     except DataFormatError as error:
-        return error
-    except (ValueError, MemoryError):
-        return DataFormatError(Text("classes.damaged", file=entry.name))
+        # a new one: its traceback would hold the bytes of every unreadable file in memory
+        return DataFormatError(error.text)
 
 
 def _picture_or_error(picture: LazyPicture) -> Pixels | DataFormatError:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
 from pipelines.contract import Part, Problem
-from pipelines.core.classification.images import Entry, Source, stem_of
+from pipelines.core.classification.images import MAX_IMAGES, Entry, Source, stem_of
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
@@ -22,6 +22,10 @@ UNKNOWN: Final = -1
 """Class index of a picture without a label."""
 
 Options = Mapping[str, str]
+
+_MOST_COLUMNS: Final = 1000
+_MOST_CELLS: Final = 20_000_000
+"""As many fields stay below 2 GB; the full histopathology set has 440,050."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,31 @@ def parse_table(text: str, name: str) -> Table:
     """Read a CSV file with a header line; comma, semicolon or tab separated.
 
     Raises:
-        DataFormatError: It has no header or no row.
+        DataFormatError: It has no header or no row, or more of either than a table of labels.
     """
     head = text[:2000].splitlines()[:1]
     delimiter = max(",;\t", key=head[0].count) if head else ","
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-        rows = tuple({k: (v or "").strip() for k, v in row.items() if k} for row in reader)
+        columns = tuple((c or "").strip() for c in reader.fieldnames or ())
+        reader.fieldnames = columns
+        rows = tuple(_rows(reader, len(columns), name))
     except csv.Error as error:
         raise DataFormatError(Text("classes.table_broken", file=name)) from error
-    columns = tuple((c or "").strip() for c in reader.fieldnames or ())
     if not rows or not any(columns):
         raise DataFormatError(Text("classes.table_empty", file=name))
     return Table(name, columns, rows)
+
+
+def _rows(reader: csv.DictReader[str], num_columns: int, name: str) -> Iterator[dict[str, str]]:
+    """Yield the rows; every row has all columns, so that a wide header costs memory in each."""
+    most = min(MAX_IMAGES, _MOST_CELLS // max(1, min(num_columns, _MOST_COLUMNS)))
+    for count, row in enumerate(reader):
+        if num_columns > _MOST_COLUMNS or count >= most:
+            raise DataFormatError(
+                Text("classes.table_too_long", file=name, rows=most, columns=_MOST_COLUMNS)
+            )
+        yield {k: (v or "").strip() for k, v in row.items() if k}
 
 
 def column_like(table: Table, wanted: Sequence[str]) -> str | None:

@@ -81,7 +81,7 @@ def _first_offset(
 
 def _numbers(tag: tuple[int, int, int, int], content: bytes, order: str) -> tuple[int, ...]:
     number, value, kind, place = tag
-    if kind not in (_SHORT, _LONG):
+    if kind not in (_SHORT, _LONG) or not number:
         raise KeyError(kind)
     form = "H" if kind == _SHORT else "I"
     fits = number * struct.calcsize(form) <= 4

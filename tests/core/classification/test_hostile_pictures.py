@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pipelines.core.classification import images
-from pipelines.core.classification.images import Entry, PictureReader, Source
+from pipelines.core.classification.images import Entry, PictureReader, Source, decode_all
+from pipelines.core.classification.labels import parse_table
 from pipelines.errors import DataFormatError
 from pipelines.registry import get_task
 
@@ -46,3 +49,49 @@ def test_pictures_of_which_none_can_be_read_are_no_data_set(tmp_path: Path) -> N
 def test_a_table_of_any_excel_keeps_its_accents(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "t.csv").write_bytes("id,étiquette\na,évolué".encode(encoding))
     assert Source(tmp_path, (), ("t.csv",), ()).read_table("t.csv") == "id,étiquette\na,évolué"
+
+
+def test_spaces_around_the_names_of_columns_do_not_count() -> None:
+    """`file, class` was a table without a column "class" when its rows were read."""
+    assert parse_table("file , class\na.png, x\n", "t.csv").rows[0] == {
+        "file": "a.png",
+        "class": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,label" + "".join(f",c{i}" for i in range(20_000)) + "\n" + "a,1\n" * 5,
+        "id,label\n" + "a,1\n" * 600_001,
+        "".join(f"c{i}," for i in range(1000)) + "\n" + "a\n" * 20_001,
+    ],
+    ids=["columns", "rows", "both"],
+)
+def test_a_table_larger_than_any_of_labels_is_refused_within_bounds(text: str) -> None:
+    """A header of a million columns once took 100 MB for each row below it."""
+    with pytest.raises(DataFormatError, match="more than 1,000 columns, or more than"):
+        parse_table(text, "t.csv")
+
+
+def test_a_tiff_whose_strips_are_counted_as_none_is_damaged(tmp_path: Path) -> None:
+    """It ended in an IndexError, and so did the training that met it."""
+    kinds = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 3, 110), (259, 3, 1, 1), (262, 3, 1, 2),
+             (273, 4, 0, 120), (277, 3, 1, 3), (279, 4, 0, 48)]  # fmt: skip
+    tags = b"".join(struct.pack("<HHII", *kind) for kind in kinds)
+    content = struct.pack("<4sIH", b"II\x2a\0", 8, len(kinds)) + tags + bytes(4)
+    (tmp_path / "a.tif").write_bytes(content + struct.pack("<3H", 8, 8, 8) + bytes(100))
+    with pytest.raises(DataFormatError):
+        PictureReader(tmp_path).read(Entry("a.tif", 0))
+
+
+def test_pictures_that_cannot_be_read_are_not_kept_in_memory(tmp_path: Path) -> None:
+    """Their errors held what had been read through their tracebacks: 63 MB a file."""
+    (tmp_path / "a.png").write_bytes(bytes(4_000_000))
+    entries = [Entry("a.png", 4_000_000)] * 40
+    tracemalloc.start()
+    errors = list(decode_all(PictureReader(tmp_path), entries, num_threads=2))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert all(isinstance(error, DataFormatError) for error in errors)
+    assert held < 8_000_000
