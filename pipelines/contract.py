@@ -591,13 +591,16 @@ class Task(ABC):
     """Serve one kind of images, from the files that its users have to a scored prediction.
 
     A subclass is one folder below `pipelines/tasks`; `TASK` in its `__init__.py` is the instance
-    and the folder's name its id. Heavy modules are imported inside the methods only.
+    and the folder's name its id. Heavy modules are imported inside the methods only. How to write
+    one, step by step: `docs/adding_a_task.md`.
 
     Attributes:
         id: Name of the folder.
-        texts: Prefix of its message ids: `<texts>.title`, `<texts>.summary`, ...
+        texts: Prefix of its message ids: `<texts>.title`, `<texts>.summary`, `<texts>.accepts` and
+            `<texts>_items.count`.
         icon: Name of a Material symbol.
-        config_type: Frozen dataclass of the options.
+        config_type: Frozen dataclass of the options. Named as everywhere, `device`, `time_limit_s`
+            and `seed` work with `--device`, `--time-limit`, the page's estimate and studies.
         metrics: What `reduce` returns; exactly one has `is_main`.
         presets: Name ("quick", "standard", "best") to the options that it changes.
         data_options: Config dataclass of how files are read (polarity, spacing), edited on the
@@ -625,6 +628,11 @@ class Task(ABC):
     def summary(self) -> Text:
         """One or two sentences on what it does and for whom."""
         return Text(f"{self.texts}.summary")
+
+    @property
+    def accepts(self) -> Text:
+        """What files it reads, in a sentence, where data are added."""
+        return Text(f"{self.texts}.accepts")
 
     def items_text(self, count: int) -> Text:
         """Say how many items, in the word that the field has for them ("190 cells")."""
@@ -697,7 +705,11 @@ class Task(ABC):
 
     @abstractmethod
     def train(self, data: TrainingData, config: Any, run: RunReporter) -> Path:
-        """Train and return the checkpoint folder; resumes when the run folder holds a state."""
+        """Train and return the checkpoint folder, which is `run.folder / "checkpoint"`.
+
+        It goes on from where it was when the run folder holds a state, and ends with a checkpoint
+        as well when `run.stop_wish` asks for it; see `core.training.fit`.
+        """
 
     @abstractmethod
     def predict(
@@ -729,6 +741,9 @@ class Task(ABC):
 
     def open_truth(self, source: Path, item_ids: Sequence[str]) -> Mapping[str, Truth]:
         """Open reference labels at a path for items of a prediction, matched by name or order.
+
+        By default the path is one of a data set with labels; a task whose labels are read alone (a
+        stack, a table) says so itself.
 
         Args:
             source: Existing path of labels alone, or of a data set with labels.
@@ -883,7 +898,10 @@ class Task(ABC):
     def network_for_export(
         self, checkpoint: Path, samples: Sequence[Sample]
     ) -> ExportableNetwork | None:
-        """Return the network of a checkpoint with real inputs, or None where it has none."""
+        """Return the network of a checkpoint with real inputs; None where there is none to export.
+
+        Without it an evidence pack holds no ONNX file, and says so.
+        """
         return None
 
     def report_sections(self, context: ReportContext) -> Sequence[ReportSection]:

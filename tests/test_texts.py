@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 from pipelines import config, registry
-from pipelines.contract import PARTS, STEPS
+from pipelines.contract import PARTS, STEPS, Lesson
 from pipelines.jobs.store import Status
 from pipelines.text import (
     LANGUAGES,
@@ -326,7 +326,7 @@ def texts_of_tasks() -> Iterator[Text]:
     """Give every text that pages and commands derive from the contract."""
     for task in registry.load_tasks()[0]:
         prefix = task.config_type.texts
-        yield from (task.title, task.summary, Text(f"{task.texts}.accepts"))
+        yield from (task.title, task.summary, task.accepts, task.items_text(2))
         for metric in task.metrics:
             yield from (metric.label, metric.help)
         for name in task.presets:
@@ -334,12 +334,20 @@ def texts_of_tasks() -> Iterator[Text]:
         for info in config.describe(task.config_type):
             yield Text(f"{prefix}.group.{info.group}")
         for panel in task.panels():
-            yield from (panel.title, panel.help)
+            yield from (panel.title, panel.help, *([panel.verb] if panel.is_on_demand else []))
+        for lesson in task.lessons():
+            yield from texts_of_lesson(lesson)
         for command in task.commands():
             yield from (command.summary, *(a.help for a in command.arguments))
         controls = [p.controls for p in task.panels() if p.controls is not None]
         for kind in (task.config_type, task.data_options, *controls):
             yield from texts_of_options(kind)
+
+
+def texts_of_lesson(lesson: Lesson) -> Iterator[Text]:
+    yield from (lesson.title, lesson.summary)
+    for step in range(1, len(lesson.steps) + 1):
+        yield from (lesson.doing(step), lesson.seeing(step))
 
 
 def texts_of_options(kind: type[Any]) -> Iterator[Text]:
