@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +16,14 @@ from typing import Any, Final
 
 import streamlit as st
 
+from pipelines.errors import PipelineError
 from pipelines.jobs.warm import close_warm
 from pipelines.settings import load_settings
 
 _PAGES: Final = ("home", "task")  # where most visits begin
 _BROWSER_AFTER_S: Final = 0.1  # the server listens as soon as the hook has returned
+_TIDY_AFTER_S: Final = 30.0  # the first visitor's pages come first
+_log = logging.getLogger(__name__)
 _loaded = threading.Event()
 _loaded.set()  # nothing is under way, as in tests, where no server starts
 
@@ -29,11 +33,16 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:  # st.App names no public 
     """Load modules beside the starting server, and open a browser as `streamlit run` does."""
     _loaded.clear()
     threading.Thread(target=_load, name="load-pages", daemon=True).start()
+    tidying = threading.Timer(_TIDY_AFTER_S, tidy)
+    tidying.daemon = True
+    tidying.start()
     if not st.get_option("server.headless"):
         asyncio.get_running_loop().call_later(_BROWSER_AFTER_S, _open_browser)
     try:
         yield
-    finally:  # uvicorn ends by the signal itself, so what is left for the exit is never run
+    finally:
+        tidying.cancel()
+        # uvicorn ends by the signal itself, so what is left for the exit is never run
         close_warm()
 
 
@@ -49,6 +58,16 @@ def check_settings() -> None:
         ConfigError: A variable that should hold a number does not.
     """
     load_settings()
+
+
+def tidy() -> None:
+    """Give back the disk space of uploads whose page was closed before they were used."""
+    from pipelines.datasets import discard_old_uploads
+
+    try:
+        discard_old_uploads(load_settings())
+    except (OSError, PipelineError):  # pages say what is wrong with a folder or a variable
+        _log.warning("unused uploads could not be looked through", exc_info=True)
 
 
 def _load() -> None:

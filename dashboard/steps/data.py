@@ -118,7 +118,7 @@ def _draw_adding(task: Task) -> None:
     if st.session_state.pop(f"{key}.is_done", False):  # the picture moves up to where one looks
         st.session_state[key], st.session_state[f"{task.id}.path"] = False, ""
     with st.expander(tr("data_step.add"), icon=":material/add:", key=key, on_change="rerun"):
-        st.caption(say(Text(f"{task.texts}.accepts")))
+        st.caption(say(task.accepts))
         path = st.text_input(
             tr("data_step.path"),
             key=f"{task.id}.path",
@@ -146,10 +146,9 @@ def _source(task: Task, path: str, files: Sequence[Any]) -> Path | None:
         del st.session_state[key]
     if not files:
         return None
-    if before[0] != marks:
-        folder = datasets.new_upload_folder(settings)
-        for file in files:
-            datasets.save_upload(file, file.name, settings, folder=folder)
+    if before[0] != marks or not Path(before[1]).is_dir():  # also one thrown away for its age
+        datasets.discard_old_uploads(settings)
+        folder = datasets.save_uploads([(file, file.name) for file in files], settings)
         st.session_state[key] = (marks, folder)
     folder = Path(st.session_state[key][1])
     inside = list(folder.iterdir())

@@ -6,6 +6,7 @@ its split manifests; a run refers to both by their ids.
 
 from pipelines.datasets.records import (
     delete_dataset,
+    discard_old_uploads,
     discard_upload,
     list_datasets,
     load_dataset,
@@ -18,7 +19,7 @@ from pipelines.datasets.records import (
 )
 from pipelines.datasets.reports import DatasetReport, load_report
 from pipelines.datasets.samples import builtin_sample, dataset_title
-from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload
+from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload, save_uploads
 from pipelines.datasets.splits import (
     block_split,
     fold_splits,
@@ -38,6 +39,7 @@ __all__ = [
     "builtin_sample",
     "dataset_title",
     "delete_dataset",
+    "discard_old_uploads",
     "discard_upload",
     "fold_splits",
     "given_split",
@@ -57,6 +59,7 @@ __all__ = [
     "restore_dataset",
     "save_split",
     "save_upload",
+    "save_uploads",
     "split_from_json",
     "split_to_json",
     "verify_files",

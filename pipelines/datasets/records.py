@@ -19,7 +19,12 @@ from pipelines.core.files import parse_json, write_json
 from pipelines.core.images_files import ImageFile, file_sha256
 from pipelines.datasets.reports import save_report
 from pipelines.datasets.storage import checked_name, dataset_folder
-from pipelines.datasets.uploads import bring_upload_back, set_upload_aside
+from pipelines.datasets.uploads import (
+    bring_upload_back,
+    empty_trash,
+    old_uploads,
+    set_upload_aside,
+)
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.settings import Settings
 from pipelines.text import Text
@@ -149,11 +154,32 @@ def discard_upload(folder: Path, settings: Settings) -> None:
         folder: Folder of the upload or inside it; any other place is left alone.
         settings: Folders of this installation.
     """
+    used = _roots(settings)
+    if used is not None:
+        set_upload_aside(folder, used, settings)
+
+
+def discard_old_uploads(settings: Settings) -> None:
+    """Move uploads to the trash that nothing was made of for long, and empty it of what is old.
+
+    Their page was closed before they were used, or showed an import that was given up.
+    """
+    old = old_uploads(settings)
+    used = _roots(settings) if old else None
+    for folder in old if used is not None else ():
+        try:
+            set_upload_aside(folder, used or (), settings)
+        except OSError:  # another server on the same folders was first, or a file of it is open
+            _log.warning("the unused upload %s stays", folder, exc_info=True)
+    empty_trash(settings)
+
+
+def _roots(settings: Settings) -> list[Path] | None:
+    """Return where the files of all data sets lie; None if one, unreadable, may use any upload."""
     records = (settings.data / "datasets").glob("*/record.json")
     roots = [_root_of(path.parent) for path in records]
-    used = [root for root in roots if root is not None]
-    if len(used) == len(roots):  # an unreadable record may use the upload as well
-        set_upload_aside(folder, used, settings)
+    known = [root for root in roots if root is not None]
+    return known if len(known) == len(roots) else None
 
 
 def _root_of(folder: Path) -> Path | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
 from pipelines.core.files import disk_errors, path_exists, typed_path
-from pipelines.errors import DataError, DatasetNotFoundError
+from pipelines.errors import DataError, DatasetNotFoundError, PipelineError
 from pipelines.settings import Settings
 from pipelines.text import Text
 
@@ -75,6 +77,30 @@ def save_upload(
             _copy(file, out, target.name, settings.max_input_bytes)
         beside.replace(target)
     return target
+
+
+def save_uploads(files: Iterable[tuple[IO[bytes], str]], settings: Settings) -> Path:
+    """Stream files that were uploaded together into one folder; all of them are there, or none.
+
+    Args:
+        files: Where the bytes of each come from, and its name.
+        settings: Folders and limits.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: As of `save_upload`.
+        DiskFullError: There is no space.
+    """
+    folder = new_upload_folder(settings)
+    try:
+        for file, name in files:
+            save_upload(file, name, settings, folder=folder)
+    except PipelineError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def safe_name(name: str) -> str:

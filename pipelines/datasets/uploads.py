@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -12,7 +13,9 @@ from typing import Final
 from pipelines.settings import Settings
 
 TRASH_KEPT_S: Final = 24 * 3600.0
-"""How long a deleted upload can surely be brought back; the next deletion then takes it."""
+"""How long a deleted upload can surely be brought back; whatever tidies up next then takes it."""
+UNUSED_KEPT_S: Final = 24 * 3600.0
+"""How long an upload may lie that no data set was made of: its page may still be open."""
 
 
 def upload_of(root: Path, settings: Settings) -> Path | None:
@@ -50,8 +53,22 @@ def set_upload_aside(root: Path, others: Iterable[Path], settings: Settings) -> 
         return None
     folder.replace(target)
     os.utime(target)
-    _empty(trash)
+    empty_trash(settings)  # whoever deletes wants the space
     return target
+
+
+def old_uploads(settings: Settings) -> list[Path]:
+    """Return the folders of uploads that were last added to long ago, whether used or not."""
+    limit = time.time() - UNUSED_KEPT_S
+    return [folder for folder in _folders(settings.data / "uploads") if _changed(folder) <= limit]
+
+
+def empty_trash(settings: Settings) -> None:
+    """Delete for good what was thrown away long ago."""
+    limit = time.time() - TRASH_KEPT_S
+    for folder in _folders(_trash(settings)):
+        if _changed(folder) <= limit:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def bring_upload_back(root: Path, settings: Settings) -> None:
@@ -76,9 +93,16 @@ def _trash(settings: Settings) -> Path:
     return settings.data / "trash" / ".uploads"  # no data set can be called so
 
 
-def _empty(trash: Path) -> None:
-    """Delete for good what was thrown away long ago: whoever deletes wants the space."""
-    limit = time.time() - TRASH_KEPT_S
-    for folder in trash.iterdir():
-        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime <= limit:
-            shutil.rmtree(folder, ignore_errors=True)
+def _folders(place: Path) -> list[Path]:
+    """Return the folders in a place that need not exist; links are none."""
+    if not place.is_dir():
+        return []
+    return [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _changed(folder: Path) -> float:
+    """Return when a folder was last changed; one that another process took is never old."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return math.inf

@@ -14,6 +14,8 @@ from streamlit import cli_util
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from dashboard import start
+from pipelines.datasets import new_upload_folder
+from pipelines.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +68,21 @@ def test_a_browser_opens_unless_the_server_is_headless(
     monkeypatch.setattr(cli_util, "open_browser", opened.append)
     live(0.3)
     assert [url.split(":")[1] for url in opened] == ([] if is_headless else ["//127.0.0.1"])
+
+
+def test_old_uploads_go_and_a_wrong_variable_is_left_to_the_pages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MICROSCOPY_HOME", str(tmp_path))
+    folder = new_upload_folder(load_settings())
+    os.utime(folder, (0, 0))
+    monkeypatch.setenv("MICROSCOPY_MAX_RUNS", "many")
+    start.tidy()
+    assert folder.exists()
+    assert "could not be looked through" in caplog.text
+    monkeypatch.delenv("MICROSCOPY_MAX_RUNS")
+    start.tidy()
+    assert not folder.exists()
 
 
 def test_the_warm_process_ends_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,18 @@ import pytest
 
 from pipelines.datasets import (
     delete_dataset,
+    discard_old_uploads,
     discard_upload,
     list_datasets,
     new_upload_folder,
     register,
     restore_dataset,
     save_upload,
+    save_uploads,
 )
 from pipelines.datasets import uploads as uploading
 from pipelines.datasets.uploads import upload_of
+from pipelines.errors import DataError
 
 
 def upload(settings, *names):
@@ -46,6 +49,45 @@ def test_an_upload_that_nothing_was_made_of_goes_and_one_in_use_stays(task, sett
     assert not unused.exists()
     assert (used / "b1.txt").exists()
     assert elsewhere.is_dir()
+
+
+def test_an_upload_whose_page_was_closed_goes_after_a_day(task, settings):
+    """It stayed on disk for good; what a data set lies in stays, whatever its age."""
+    closed, used, fresh = (upload(settings, f"{n}1.txt") for n in "abc")
+    register(task, used, {}, settings)
+    for folder in (closed, used):
+        os.utime(folder, (0, 0))
+    discard_old_uploads(settings)
+    assert (closed.exists(), used.exists(), fresh.exists()) == (False, True, True)
+    (aside,) = (settings.data / "trash" / ".uploads").iterdir()
+    discard_old_uploads(settings)
+    assert aside.exists(), "for a day more it can be brought back by hand"
+    os.utime(aside, (0, 0))
+    discard_old_uploads(settings)
+    assert not aside.exists()
+
+
+def test_no_old_upload_goes_while_a_record_is_unreadable(task, settings):
+    folder = upload(settings, "a1.txt")
+    os.utime(folder, (0, 0))
+    broken = settings.data / "datasets" / "broken-1" / "record.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    discard_old_uploads(settings)
+    assert folder.exists()
+
+
+def test_nothing_is_tidied_where_nothing_was_ever_uploaded(settings):
+    discard_old_uploads(settings)
+    assert not settings.data.exists()
+
+
+def test_of_files_uploaded_together_all_are_kept_or_none(settings):
+    """Two files of one name left the first one behind, with each drawing of the page anew."""
+    files = [(io.BytesIO(b"1"), "a.txt"), (io.BytesIO(b"2"), "a.txt")]
+    with pytest.raises(DataError):
+        save_uploads(files, settings)
+    assert list((settings.data / "uploads").iterdir()) == []
 
 
 def test_an_upload_stays_as_long_as_another_data_set_uses_it(task, settings):
