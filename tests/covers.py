@@ -1,12 +1,16 @@
 """Draw the strip of pictures above each task on the home page, from its built-in sample.
 
-    python -m tests.covers        # writes pipelines/tasks/<task>/cover.webp
+    python -m tests.covers              # writes pipelines/tasks/<task>/cover.webp of every task
+    python -m tests.covers em_membrane  # of the tasks named
 
-They are kept in the repository because the samples take seconds to write, and home opens at once.
+A task whose truth is a class shows classes; any other shows what its first panel of single items
+shows of its data, unless this module draws it by hand. The strips are kept in the repository
+because the samples take seconds to write, and home opens at once.
 """
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +20,11 @@ from PIL import Image, ImageColor, ImageDraw
 from scipy import ndimage
 
 from pipelines import datasets, registry
-from pipelines.contract import Sample
+from pipelines.contract import PanelContext, Sample, Task
+from pipelines.evidence.pixels import flatten_pane
 from pipelines.palette import SEQUENCE, colour
 from pipelines.settings import Settings, load_settings
+from pipelines.views import ImageView
 
 TILES = 5
 SIDE_PX = 140
@@ -32,7 +38,9 @@ def draw_cover(task_id: str, settings: Settings) -> Image.Image:
     """Draw the strip of a task: five squares, the gaps between them transparent."""
     task = registry.get_task(task_id)
     samples = task.open_dataset(datasets.builtin_sample(task, settings))
-    tiles = _TILES.get(task_id, _classes)(samples)
+    is_class = isinstance(samples[0].truth, (int, np.integer))
+    usual = _classes if is_class else functools.partial(_first_looks, task)
+    tiles = _TILES.get(task_id, usual)(samples)
     strip = Image.new("RGBA", (WIDTH_PX, SIDE_PX))
     for place, tile in enumerate(tiles):
         strip.paste(tile.convert("RGBA"), (place * (SIDE_PX + GAP_PX), 0))
@@ -98,6 +106,28 @@ def _draw_marks(draw: ImageDraw.ImageDraw, sample: Sample, z: int, scale: float)
             draw.ellipse((x - r, y - r, x + r, y + r), outline=colour(f"kind_{kind + 1}"), width=5)
 
 
+def _first_looks(task: Task, samples: Sequence[Sample]) -> list[Image.Image]:
+    """What the first panel on data shows of five items: image and overlay in turn."""
+    panel = next(p for p in task.panels() if p.step == "data" and p.is_per_item)
+    controls = panel.controls() if panel.controls is not None else None
+    tiles = []
+    for place in range(TILES):
+        context = PanelContext(None, samples, place % len(samples), task.config_type())
+        views = panel.compute(context, controls)
+        panes = next(view.panes for view in views if isinstance(view, ImageView))
+        tiles.append(_squared(flatten_pane(panes[-1 if place % 2 else 0])))
+    return tiles
+
+
+def _squared(pixels: np.ndarray) -> Image.Image:
+    """Return the middle of a picture, as wide as it is high."""
+    picture = Image.fromarray(pixels)
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
+    return square.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+
+
 def _classes(samples: Sequence[Sample]) -> list[Image.Image]:
     """Pictures of the classes in turn; the bar below tells the class."""
     classes = sorted({int(s.truth) for s in samples if s.truth is not None})
@@ -142,12 +172,13 @@ _TILES: dict[str, Callable[[Any], list[Image.Image]]] = {
 
 
 def main() -> None:
-    """Write the strip of every task."""
+    """Write the strip of every task, or of those named."""
     import os
+    import sys
 
     with tempfile.TemporaryDirectory() as home:
         os.environ["MICROSCOPY_HOME"] = home
-        for task_id in registry.task_ids():
+        for task_id in sys.argv[1:] or registry.task_ids():
             path = registry.cover_of(task_id)
             draw_cover(task_id, load_settings()).save(path, quality=_QUALITY, method=6)
             print(path, path.stat().st_size)  # noqa: T201 - a tool for developers
