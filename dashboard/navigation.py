@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -68,6 +68,12 @@ def open_task(served: Task, address: Mapping[str, str]) -> None:
     if "panel" in address:
         st.session_state[f"{served.id}.{address['step']}.panel"] = address["panel"]
     st.switch_page(page_of(served), query_params=dict(address))
+
+
+def open_compare(served: Task, run_ids: Sequence[str]) -> None:
+    """Leave for the comparison of these runs of a task."""
+    page = _page("compare", "compare_page.title", ":material/balance:", "compare")
+    st.switch_page(page, query_params={"task": served.id, "runs": ",".join(run_ids)})
 
 
 def draw_ways_out(step: str) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.choices import order_parts
+from dashboard.custom.classification import beside
 from pipelines import actions, datasets
 from pipelines import config as configs
 from pipelines.core.checkpoints import load_card
@@ -18,6 +19,7 @@ from pipelines.jobs import store, warm, worker
 from pipelines.jobs.store import NewRun, Run
 from pipelines.registry import get_task
 from pipelines.settings import REPOSITORY, Settings, load_settings
+from pipelines.text import format_number as number
 
 TASK = "own_images"
 PAGE = f"from dashboard.pages.task import show\nshow({TASK!r})"
@@ -165,3 +167,63 @@ def test_the_wall_of_results_shows_every_class(scored: Run) -> None:
     page.segmented_control(key=f"{TASK}.predict.part").set_value("dropped").run()
     assert not page.exception
     assert "What does the model say of your picture?" in words(page)
+
+
+# --- the baseline beside a network ----------------------------------------------------------------
+
+
+@pytest.fixture
+def network(home: Path) -> Iterator[Run]:
+    """Train a network for a moment on a split of the built-in sample."""
+    settings = Settings(home, (home,), "ada", 10**9)
+    task = get_task(TASK)
+    record = datasets.builtin_sample(task, settings)
+    options = {"epochs": 1, "image_px": 32, "width": 0.25, "max_images": 60, "device": "cpu"}
+    config = configs.parse(task.config_type, {**options, "class_weights": False, "seed": 3})
+    new = NewRun(
+        task_id=TASK, action="train", config=configs.to_json(config), record=record,
+        split=task.split(record, config), seed=3,
+    )  # fmt: skip
+    run = worker.work(store.create_run(new, settings).folder)
+    yield run
+    for made in store.list_runs(settings, TASK):
+        if made.request.action == "train":
+            store.delete_run(made)
+
+
+@pytest.mark.parametrize("spoken", ["en", "fr"])
+def test_one_click_sets_the_baseline_of_the_same_split_beside_a_network(
+    network: Run, monkeypatch: pytest.MonkeyPatch, spoken: str
+) -> None:
+    """It was a run of its own, by options that had to be found, on a split of its own."""
+    monkeypatch.setattr(beside.local, "launch", lambda run, _: worker.work(run.folder))
+    page = open_step("evaluate", spoken)
+    page.button(key=f"{TASK}.beside.start").click().run()
+    page.run()
+    assert not page.exception
+    newest = store.list_runs(load_settings(), TASK)[0]
+    split, config = network.split(), newest.request.config
+    assert newest.split() == split
+    assert (config["network"], config["seed"], config["class_weights"]) == ("statistics", 3, False)
+    assert config["image_px"] == get_task(TASK).config_type().image_px, "its own picture size"
+
+    assert page.session_state["choice.run"] == network.run_id, "the page stays with the network"
+    table = next(t.value for t in page.dataframe if len(t.value.columns) == 3)
+    for column, run in ((1, network), (2, newest)):
+        figures = (run.scores() or {})["parts"]["validation"]["metrics"]
+        assert table.iloc[0, column].startswith(number(figures["auc"], spoken)), "the same pictures"
+
+
+def test_the_baseline_shows_the_network_and_is_offered_none(network: Run) -> None:
+    task = get_task(TASK)
+    options = task.baseline_beside(network.request.config)
+    assert task.baseline_beside(options) is None
+    new = NewRun(
+        task_id=TASK, action="train", config=options, record=network.dataset(),
+        split=network.split(),
+    )  # fmt: skip
+    baseline = worker.work(store.create_run(new, load_settings()).folder)
+    for run in (network, baseline):
+        page = open_step("evaluate", run=run.run_id)
+        assert f"{TASK}.beside.compare" in [b.key for b in page.button]
+        assert f"{TASK}.beside.start" not in [b.key for b in page.button]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dashboard.custom.classification.atlas import show_explore
+from dashboard.custom.classification.beside import stay_with_network
 from dashboard.custom.classification.cells import draw_scored
 from dashboard.custom.classification.dropped import show_predict
 from dashboard.pages.task import show_steps
@@ -13,6 +14,7 @@ from dashboard.steps import evaluate
 
 def show(task_id: str) -> None:
     """Draw the page of every task, with steps of its own where pictures are clicked."""
+    stay_with_network()
     show_steps(
         task_id,
         {

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.address import keep
 from dashboard.choices import Choices
+from dashboard.custom.classification.beside import draw_baseline
 from dashboard.custom.classification.desk import (
     PAGE,
     Desk,
@@ -64,6 +65,7 @@ def draw_scored(task: Task, choices: Choices, run: Run, rows: ItemStatistics) ->
                 draw(whole.comparison(shown, threshold, task.metrics), f"{task.id}.comparison")
         _draw_curves(task.id, shown, threshold, bounds)
         _draw_cell(desk, shown, threshold, cell)
+    draw_baseline(task, run)
     if len(shown) == len(whole):  # no command leaves marked labels out
         (name,) = scores["operating_point"]["thresholds"]
         draw_scores_call(run, scores, part, OperatingPoint({name: threshold}, source="user"))

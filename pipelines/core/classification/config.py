@@ -72,6 +72,12 @@ class ClassificationConfig:
     average_with: str = option("", group="prediction", only_if=("network", ()))
 
 
+OF_THE_PICTURES: Final = (
+    "max_images", "validation_share", "split_by", "fold", "allow_leak", "score_test",
+    "class_weights", "seed",
+)  # fmt: skip
+"""Options that say which pictures train and how they weigh, whatever is trained on them."""
+
 LIGHT_IMAGES: Final = 2200
 """Pictures of the light preset: one in a hundred of the full histopathology set."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from pipelines.commands import Command
+from pipelines.config import parse, to_json
 from pipelines.contract import (
     Array,
     DatasetRecord,
@@ -36,7 +37,11 @@ from pipelines.contract import (
     Truth,
 )
 from pipelines.core.classification import files, leakage, splits, statistics, sums
-from pipelines.core.classification.config import PRESETS, ClassificationConfig
+from pipelines.core.classification.config import (
+    OF_THE_PICTURES,
+    PRESETS,
+    ClassificationConfig,
+)
 from pipelines.core.classification.images import LazyPicture, Source, fit_square, stem_of
 from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
 from pipelines.core.classification.labels import (
@@ -233,6 +238,20 @@ class ImageClassification(Task):
         from pipelines.core.classification.work import predict
 
         return predict(self, checkpoint, samples, config, run)
+
+    def baseline_beside(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the options of the baseline on the pictures that a network was trained on.
+
+        Args:
+            config: Every option of the network's training.
+
+        Returns:
+            Every option, or None where that training is the baseline itself.
+        """
+        if config.get("network") == "statistics":
+            return None
+        kept = {name: config[name] for name in OF_THE_PICTURES if name in config}
+        return to_json(parse(self.config_type, {**kept, "network": "statistics"}))
 
     def cross_fitted_items(self, checkpoint: Path) -> Sequence[str]:
         """List the pictures that a baseline without a validation part held out once."""
