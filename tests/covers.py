@@ -38,7 +38,8 @@ def draw_cover(task_id: str, settings: Settings) -> Image.Image:
     """Draw the strip of a task: five squares, the gaps between them transparent."""
     task = registry.get_task(task_id)
     samples = task.open_dataset(datasets.builtin_sample(task, settings))
-    is_class = isinstance(samples[0].truth, (int, np.integer))
+    truth = next(sample.truth for sample in samples if sample.truth is not None)
+    is_class = isinstance(truth, (int, np.integer))
     usual = _classes if is_class else functools.partial(_first_looks, task)
     tiles = _TILES.get(task_id, usual)(samples)
     strip = Image.new("RGBA", (WIDTH_PX, SIDE_PX))

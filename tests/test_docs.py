@@ -135,6 +135,24 @@ def test_every_name_on_an_arrow_of_the_diagram_is_in_the_code() -> None:
             assert hasattr(importlib.import_module(f"pipelines.{owner}"), last), name
 
 
+def test_the_guide_to_a_new_task_names_what_there_is() -> None:
+    """Every method that must be written, and every function that helps, under its real name."""
+    text = (ROOT / "docs" / "adding_a_task.md").read_text()
+    names = set(re.findall(r"`([\w.]+)`", text))
+
+    assert contract.Task.__abstractmethods__ <= names
+    helpers = [n for n in names if n.split(".")[0] in ("core", "datasets", "config", "palette")]
+    assert len(helpers) > 10
+    for name in helpers:
+        owner, _, last = name.rpartition(".")
+        if last != "py":
+            assert hasattr(importlib.import_module(f"pipelines.{owner}"), last), name
+    optional = re.search(r"Optional, each with a default:\n(.*?)\. A demo", text, re.S)
+    assert optional is not None
+    for name in re.findall(r"`(\w+)`", optional.group(1)):
+        assert name in vars(contract.Task), name
+
+
 def test_every_requirement_is_pinned_and_has_its_reason() -> None:
     note = (ROOT / "docs" / "decisions" / "0008-dependencies.md").read_text()
     for line in (ROOT / "requirements.txt").read_text().splitlines():
