@@ -7,12 +7,13 @@ import hashlib
 import os
 import re
 import stat
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.text import Text
@@ -30,6 +31,17 @@ OTHER_PICTURES: Final = frozenset(
 _OTHER_ENDINGS: Final = tuple(OTHER_PICTURES)
 # A member this small can do no harm, however well it is packed (a constant mask packs 1000 to 1).
 _HARMLESS_BYTES: Final = 64_000_000
+
+
+MOST_MEMBERS: Final = 600_000
+"""Most members of any archive that is opened; the largest public set holds 277,485."""
+_MOST_PACKED_WELL: Final = 1_000_000_000  # what an archive may unpack to, however well it is packed
+_ZIP_END: Final = struct.Struct("<12xI")  # record at the end: size of the directory
+_ZIP64_END: Final = struct.Struct("<40xQ")
+_ZIP_IS_64: Final = 0xFFFFFFFF
+_ZIP64_ENDS_BYTES: Final = 76  # two records between the directory and the end of a large archive
+_ZIP_TAIL_BYTES: Final = 66_000  # the end, with the longest comment behind it
+_ZIP_BLOCK_BYTES: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -266,22 +278,64 @@ def _is_litter(name: str) -> bool:
 # --- archives -------------------------------------------------------------------------------
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
+def open_zip(path: Path, most_files: int = MOST_MEMBERS) -> zipfile.ZipFile:
     """Open an archive for reading; folders are parted by "/", whatever system packed it.
 
+    Args:
+        path: The archive.
+        most_files: Most members that it may list; more are refused before they are parsed.
+
     Raises:
-        DataFormatError: It is no readable zip.
+        DataFormatError: It is no readable zip, or lists more than is allowed.
     """
     try:
+        if most_members(path) > most_files:
+            raise DataFormatError(Text("images.too_many_files", file=path.name, limit=most_files))
         archive = zipfile.ZipFile(path)
+    except DataFormatError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataFormatError(Text("images.zip_broken", file=path.name)) from error
     # some packers of Windows write backslashes; `zipfile` turns them on Windows alone
     for info in (i for i in archive.infolist() if "\\" in i.filename):
-        del archive.NameToInfo[info.filename]
+        archive.NameToInfo.pop(info.filename, None)  # one name may stand there twice
         info.filename = info.filename.replace("\\", "/")
         archive.NameToInfo[info.filename] = info
     return archive
+
+
+def most_members(path: Path) -> int:
+    """Count the marks of members in the directory of a zip, without parsing it.
+
+    A million members take half a gigabyte and ten seconds when they are parsed. What the archive
+    claims of their number is not believed.
+
+    Returns:
+        At least the number of members; 0 where no directory is found.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _ZIP_TAIL_BYTES))
+        tail = file.read()
+        end = tail.rfind(b"PK\x05\x06")
+        if not 0 <= end <= len(tail) - _ZIP_END.size:
+            return 0
+        (num_bytes,) = _ZIP_END.unpack_from(tail, end)
+        far = tail.rfind(b"PK\x06\x06", 0, end)
+        if num_bytes == _ZIP_IS_64 and 0 <= far <= len(tail) - _ZIP64_END.size:
+            (num_bytes,) = _ZIP64_END.unpack_from(tail, far)
+        begin = max(0, size - len(tail) + end - num_bytes - _ZIP64_ENDS_BYTES)
+        file.seek(begin)
+        return _count(file, b"PK\x01\x02", size - begin)
+
+
+def _count(file: IO[bytes], mark: bytes, num_bytes: int) -> int:
+    found, rest = 0, b""
+    for start in range(0, num_bytes, _ZIP_BLOCK_BYTES):
+        block = rest + file.read(min(_ZIP_BLOCK_BYTES, num_bytes - start))
+        found += block.count(mark)
+        rest = block[1 - len(mark) :]
+    return found
 
 
 def copy_member(file: ImageFile, target: _Sink, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -321,7 +375,7 @@ def _starts_like_zip(path: Path) -> bool:
 
 
 def _list_zip(path: Path, limits: Limits) -> Listing:
-    with open_zip(path) as archive:
+    with open_zip(path, limits.max_files) as archive:
         everything = archive.infolist()
     if len(everything) > limits.max_files:
         raise DataFormatError(Text("images.too_many_files", file=path.name, limit=limits.max_files))
@@ -353,10 +407,30 @@ def _check_archive(path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits)
         if info.flag_bits & 0x1:
             raise DataFormatError(Text("images.zip_encrypted", file=path.name))
         _check_size(path.name, info, limits)
+    refuse_bomb(path, infos, limits)
     total = sum(info.file_size for info in infos)
     if total > limits.max_total_bytes:
         raise DataFormatError(
             Text("images.zip_too_big", file=path.name, size=total, limit=limits.max_total_bytes)
+        )
+
+
+def refuse_bomb(
+    path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits = DEFAULT_LIMITS
+) -> None:
+    """Refuse an archive whose members share their bytes, or unpack to far too much together.
+
+    Raises:
+        DataFormatError: It is one.
+    """
+    size = max(path.stat().st_size, 1)
+    if sum(info.compress_size for info in infos) > size:
+        raise DataFormatError(Text("images.zip_broken", file=path.name))
+    total = sum(info.file_size for info in infos)
+    if total > max(_MOST_PACKED_WELL, limits.max_ratio * size):
+        largest = max(infos, key=lambda info: info.file_size).filename
+        raise DataFormatError(
+            Text("images.zip_bomb", file=path.name, member=largest, ratio=round(total / size))
         )
 
 

@@ -1,10 +1,13 @@
 import stat
+import struct
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 from tifffile import imwrite
 
+from pipelines.core import images_files
 from pipelines.core.images_files import Limits, list_image_files, natural_key, open_zip
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from tests.wording import assert_clear
@@ -191,3 +194,85 @@ def test_a_damaged_member_is_refused_when_it_is_read(tmp_path, tiff_bytes):
     with pytest.raises(DataFormatError) as caught:
         open_stack(list_image_files(path).files)
     assert_clear(caught.value.text, "a.tif")
+
+
+def directory(path, count, *, claimed=None, num_bytes=0, packed_bytes=0):
+    """Write a zip whose directory names `count` members, all of them at its beginning."""
+    entries = b"".join(
+        struct.pack(
+            "<4sHHHHHHIIIHHHHHII",
+            b"PK\x01\x02",
+            20,
+            20,
+            0,
+            0,
+            0,
+            0,
+            0,
+            packed_bytes,
+            num_bytes,
+            9,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        )  # fmt: skip
+        + b"%05d.tif" % i
+        for i in range(count)
+    )
+    local = (
+        struct.pack("<4sHHHHHIIIHH", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 9, 0) + b"00000.tif"
+    )
+    said = count if claimed is None else claimed
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, said, said, len(entries), len(local), 0)
+    path.write_bytes(local + entries + end)
+    return path
+
+
+@pytest.mark.parametrize("claimed", [None, 1])
+def test_a_zip_of_too_many_members_is_refused_before_they_are_parsed(
+    tmp_path, monkeypatch, claimed
+):
+    """A million of them took half a gigabyte, and twenty seconds until they were refused."""
+    path = directory(tmp_path / "many.zip", 101, claimed=claimed)
+    assert images_files.most_members(path) == 101
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    refused(path, "many.zip", limits=Limits(max_files=100))
+
+
+def test_members_are_counted_across_blocks_and_behind_zip64_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(images_files, "_ZIP_BLOCK_BYTES", 7)
+    assert images_files.most_members(directory(tmp_path / "a.zip", 31)) == 31
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    path = make_zip(tmp_path / "b.zip", [(f"{i}.txt", b"x") for i in range(5)])
+    assert b"PK\x06\x06" in path.read_bytes()
+    assert images_files.most_members(path) == 5
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path):
+    """2,000 names of one body of 60 kB were read as 126 GB of pictures."""
+    path = directory(tmp_path / "a.zip", 50, num_bytes=63_000_000, packed_bytes=60_000)
+    refused(path, "a.zip")
+
+
+def test_members_that_unpack_to_far_too_much_together_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(images_files, "_MOST_PACKED_WELL", 1_000_000)
+    path = make_zip(tmp_path / "a.zip", [(f"{i}.png", bytes(400_000)) for i in range(4)])
+    refused(path, "a.zip", ".png")
+    make_zip(path, [("0.png", bytes(400_000))])
+    assert [f.member for f in list_image_files(path).files] == ["0.png"]
+
+
+def test_one_windows_name_that_stands_twice_in_a_zip_is_left_out(tmp_path, tiff_bytes):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("a\\b.tif", "a\\b.tif", "a\\c.tif"):
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, tiff_bytes)
+    listing = list_image_files(path)
+    assert [f.member for f in listing.files] == ["a/c.tif"]
+    assert len(listing.refusals) == 1

@@ -28,11 +28,13 @@ from pipelines.core.classification.plain_bmp import read_plain_bmp
 from pipelines.core.classification.plain_tiff import read_plain_tiff
 from pipelines.core.images_files import (
     IMAGE_SUFFIXES,
+    MOST_MEMBERS,
     OTHER_PICTURES,
     Limits,
     list_image_files,
     natural_key,
     open_zip,
+    refuse_bomb,
 )
 from pipelines.core.images_pictures import decode_picture, picture_format, read_picture_header
 from pipelines.errors import DataFormatError
@@ -40,7 +42,7 @@ from pipelines.text import Text
 
 Pixels = NDArray[np.uint8]
 
-MAX_IMAGES: Final = 600_000
+MAX_IMAGES: Final = MOST_MEMBERS
 MAX_PIXELS: Final = 36_000_000
 """Largest picture decoded: 6000 x 6000. A larger one is refused from its header."""
 _MOST_FILE_BYTES: Final = 500_000_000
@@ -168,6 +170,7 @@ def _plain_archive(path: Path) -> Source | None:
         return None
     with open_zip(path) as archive:
         infos = [i for i in archive.infolist() if not i.is_dir()]
+    refuse_bomb(path, infos, _LIMITS)
     names = [i.filename for i in infos]
     is_plain = (
         len(infos) <= MAX_IMAGES
