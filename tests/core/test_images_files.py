@@ -198,30 +198,10 @@ def test_a_damaged_member_is_refused_when_it_is_read(tmp_path, tiff_bytes):
 
 def directory(path, count, *, claimed=None, num_bytes=0, packed_bytes=0):
     """Write a zip whose directory names `count` members, all of them at its beginning."""
-    entries = b"".join(
-        struct.pack(
-            "<4sHHHHHHIIIHHHHHII",
-            b"PK\x01\x02",
-            20,
-            20,
-            0,
-            0,
-            0,
-            0,
-            0,
-            packed_bytes,
-            num_bytes,
-            9,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        )  # fmt: skip
-        + b"%05d.tif" % i
-        for i in range(count)
-    )
+    sizes = struct.pack("<III", 0, packed_bytes, num_bytes)
+    head = struct.pack("<4sHHHHHH", b"PK\x01\x02", 20, 20, 0, 0, 0, 0) + sizes
+    head += struct.pack("<HHHHHII", 9, 0, 0, 0, 0, 0, 0)
+    entries = b"".join(head + b"%05d.tif" % i for i in range(count))
     local = (
         struct.pack("<4sHHHHHIIIHH", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 9, 0) + b"00000.tif"
     )
