@@ -177,7 +177,7 @@ def _as_read(table: Any) -> Any:  # a data frame of pandas, or its styled form
 @draw.register
 def _(view: views.GalleryView, key: str, on_event: OnEvent | None = None) -> None:
     _draw_title(view)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key=f"{key}.gallery"):
         for pixels, caption in zip(view.pictures, view.captions, strict=True):
             st.image(pixels, caption=say_plainly(caption), width=160, alt=say(caption))
     _draw_source(view)

@@ -1,4 +1,4 @@
-"""Charts in a real browser: what their names may never lie on."""
+"""Charts and galleries in a real browser, at widths that pages have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +34,20 @@ def test_the_names_of_curves_stand_above_them_at_every_width(
         assert free["above"] >= 0, (width, free)
         assert min(free["left"], free["top"]) >= 0, (width, free)
         assert free["height"] >= 150, (width, free)
+
+
+def test_small_pictures_stand_three_in_a_row_on_a_narrow_screen(serve: Callable, page) -> None:
+    """Their fixed width left room for two, and a wall of examples was as long as five screens."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{serve(APP)}/?pictures=8")
+    pictures = page.get_by_test_id("stImage")
+    pictures.nth(7).wait_for()
+    for width, expected in ((1440, 5), (800, 3)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(500)
+        boxes = [pictures.nth(i).bounding_box() for i in range(8)]
+        assert sum(box["y"] == boxes[0]["y"] for box in boxes) == expected, (width, boxes)
+        assert max(box["width"] for box in boxes) <= 165, (width, boxes)
 
 
 def _settled(page) -> dict[str, int]:
