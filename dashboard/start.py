@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,8 +43,20 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:  # st.App names no public 
         yield
     finally:
         tidying.cancel()
-        # uvicorn ends by the signal itself, so what is left for the exit is never run
-        close_warm()
+        close_warm()  # here: where uvicorn ends by a signal, what is left for the exit never runs
+        _end_quietly()
+
+
+def _end_quietly() -> None:
+    """Let Ctrl-C be the usual way to end the server: with code 0, and without "Aborted!".
+
+    uvicorn has heard the key, shuts down in order, and then sends itself the signal once more,
+    which Streamlit takes for a failure. A uvicorn that keeps no such list ends as it did before.
+    """
+    server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    heard = getattr(server, "_captured_signals", None)
+    if heard and set(heard) == {signal.SIGINT}:
+        heard.clear()
 
 
 def wait_until_loaded() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,31 @@ def test_old_uploads_go_and_a_wrong_variable_is_left_to_the_pages(
     monkeypatch.delenv("MICROSCOPY_MAX_RUNS")
     start.tidy()
     assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends the signal that Ctrl-C sends elsewhere")
+def test_ctrl_c_ends_the_server_with_nothing_to_complain_about(tmp_path: Path) -> None:
+    """It printed "Aborted!" and ended with code 1, as if something had failed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    command += ["--server.port", port, "--server.headless", "true"]
+    said = tmp_path / "said.txt"
+    with said.open("w") as out:
+        server = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True,
+            env={**os.environ, "MICROSCOPY_HOME": str(tmp_path)},
+        )  # fmt: skip
+    try:
+        while "URL" not in said.read_text():
+            assert server.poll() is None, said.read_text()
+            time.sleep(0.1)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0, said.read_text()
+    finally:
+        server.kill()
+    assert "Aborted" not in said.read_text()
 
 
 def test_the_warm_process_ends_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
