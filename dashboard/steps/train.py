@@ -169,12 +169,14 @@ def _start(task: Task, choices: Choices, config: Any, repeat: Repeat) -> None:
         watch_run(task.id, "train", study.study_id)
         st.rerun()
     settings = load_settings()
+    with st.spinner(tr("train_step.dividing")):  # a task that looks for leaks reads every picture
+        split = task.split(choices.record, config)
     new = NewRun(
         task_id=task.id,
         action="train",
         config=configs.to_json(config),
         record=choices.record,
-        split=task.split(choices.record, config),
+        split=split,
         preset=preset,
         seed=int(getattr(config, "seed", 0)),
     )
