@@ -15,7 +15,7 @@ from pipelines import datasets
 from pipelines.contract import DatasetRecord, Task
 from pipelines.core.checkpoints import RUN_SUBFOLDER, CheckpointEntry
 from pipelines.evidence.models import all_checkpoints
-from pipelines.jobs.store import Run, list_runs
+from pipelines.jobs.store import Run, list_runs, short_id_of
 from pipelines.settings import load_settings
 from pipelines.text import Text
 
@@ -68,7 +68,7 @@ def model_name(entry: CheckpointEntry) -> str:
 
 def model_title(entry: CheckpointEntry) -> str:
     """Return what people see of a checkpoint."""
-    title = entry.card.title or tr("pages.run_title", run=model_name(entry)[-4:])
+    title = entry.card.title or tr("pages.run_title", run=short_id_of(model_name(entry)))
     if entry.card.has_leak:
         title = f"{title} · {tr('leaks.mark')}"
     return tr("pages.demo_model") if entry.is_builtin else title
@@ -152,7 +152,7 @@ def _told_apart(titles: Mapping[str, str]) -> Callable[[str], str]:
     """
     often = Counter(titles.values())
     return lambda name: (
-        titles[name] if often[titles[name]] == 1 else f"{titles[name]} ({name[-4:]})"
+        titles[name] if often[titles[name]] == 1 else f"{titles[name]} ({short_id_of(name)})"
     )
 
 

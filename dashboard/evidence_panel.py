@@ -20,7 +20,7 @@ from pipelines.evidence.repeat import RepeatReport, compare_runs, plan_repeat
 from pipelines.evidence.unpack import import_pack
 from pipelines.jobs import warm
 from pipelines.jobs.engines import local
-from pipelines.jobs.store import Run, Status, create_run, find_run, list_runs
+from pipelines.jobs.store import Run, Status, create_run, find_run, list_runs, short_id_of
 from pipelines.settings import load_settings
 
 _TIMEOUT_S = 900.0
@@ -109,7 +109,7 @@ def _draw_repetitions(run: Run) -> None:
         try:
             first = find_run(run.request.repeats, settings)
         except PipelineError:
-            st.caption(tr("evidence_panel.first_gone", run=run.request.repeats[-4:]))
+            st.caption(tr("evidence_panel.first_gone", run=short_id_of(run.request.repeats)))
             return
         _draw_report(_compare(first.run_id, run.run_id, _stamp(first, run)))
     for second in list_runs(settings, run.request.task_id):

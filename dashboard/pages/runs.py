@@ -11,12 +11,14 @@ import streamlit as st
 from dashboard.address import keep, restore
 from dashboard.choices import score_words
 from dashboard.errors import frame
+from dashboard.errors import show as show_error
 from dashboard.evidence_panel import draw_evidence, draw_import
 from dashboard.layout import draw_empty, draw_head
 from dashboard.run_panel import draw_cost, draw_run
 from dashboard.state import leave_notice
 from dashboard.study_panel import draw_studies
 from dashboard.words import say, say_plainly, tr
+from pipelines import registry
 from pipelines.errors import TaskError
 from pipelines.jobs.store import (
     Run,
@@ -25,8 +27,8 @@ from pipelines.jobs.store import (
     rename_run,
     restore_run,
     scan_runs,
+    short_id_of,
 )
-from pipelines.registry import get_task
 from pipelines.settings import load_settings
 from pipelines.studies import list_studies
 
@@ -59,10 +61,11 @@ def show() -> None:
     )
     keep("open", str(st.session_state["runs.open"]))
     run = by_id[str(st.session_state["runs.open"] or chosen)]
-    draw_run(run.run_id)
-    draw_cost(run)
-    _draw_result(run)
-    draw_evidence(run)
+    if _is_served(run):
+        draw_run(run.run_id)
+        draw_cost(run)
+        _draw_result(run)
+        draw_evidence(run)
     _draw_actions(run)
 
 
@@ -117,16 +120,26 @@ def _open_selected(runs: Sequence[Run]) -> None:
         st.session_state["runs.open"] = runs[rows[0]].run_id
 
 
+def _is_served(run: Run) -> bool:
+    """Tell whether the task of a run can be loaded; say once why not, instead of in every part."""
+    try:
+        registry.get_task(run.request.task_id)
+    except TaskError as error:
+        show_error(error)
+        return False
+    return True
+
+
 def _task_title(run: Run) -> str:
     try:
-        return say(get_task(run.request.task_id).title)
+        return say(registry.get_task(run.request.task_id).title)
     except TaskError:
         return run.request.task_id
 
 
 def _score(run: Run) -> str:
     try:
-        return score_words(get_task(run.request.task_id), run)
+        return score_words(registry.get_task(run.request.task_id), run)
     except TaskError:
         return ""
 
@@ -147,7 +160,7 @@ def _draw_result(run: Run) -> None:
     if st.button(tr(f"runs.result_{step}"), key=f"result.{run.run_id}", icon=icon):
         own = {"run": run.run_id} if is_scored else {"model": run.run_id}
         open_task(
-            get_task(run.request.task_id),
+            registry.get_task(run.request.task_id),
             {"step": step, "data": run.request.dataset_id, **own},
         )
 
@@ -193,7 +206,7 @@ def _draw_rename_undo() -> None:
         return
     run_id, before = st.session_state[_RENAMED]
     with st.container(horizontal=True, vertical_alignment="center"), frame():
-        st.markdown(tr("runs.renamed_words", run=run_id[-4:]))
+        st.markdown(tr("runs.renamed_words", run=short_id_of(run_id)))
         undo = tr("runs.undo")
         if st.button(undo, key="runs.undo_rename", icon=":material/undo:", type="tertiary"):
             st.session_state.pop(_RENAMED)
@@ -208,7 +221,7 @@ def _draw_undo() -> None:
     if run_id is None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(tr("runs.deleted_words", run=run_id[-4:]))
+        st.markdown(tr("runs.deleted_words", run=short_id_of(run_id)))
         if st.button(tr("runs.undo"), key="runs.undo", icon=":material/undo:", type="tertiary"):
             restore_run(run_id, load_settings())
             st.session_state.pop(_DELETED)

@@ -95,6 +95,11 @@ class Status(StrEnum):
         return Text(f"jobs.status.{self.value}")
 
 
+def short_id_of(run_id: str) -> str:
+    """Return the end of a run's name; a folder that a person named may have it whole."""
+    return run_id.rsplit("-", 1)[-1]
+
+
 def data_words(title: str, *, is_generated: bool) -> Text:
     """Return what a sentence calls data: by their name, or the built-in sample by what it is."""
     return Text("jobs.the_sample") if is_generated else verbatim(title)
@@ -312,8 +317,8 @@ class Run:
 
     @property
     def short_id(self) -> str:
-        """The last characters of the name, enough to tell runs apart on a page."""
-        return self.run_id.rsplit("-", 1)[-1]
+        """The end of the name, enough to tell runs apart on a page."""
+        return short_id_of(self.run_id)
 
     @property
     def status(self) -> Status:

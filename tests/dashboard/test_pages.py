@@ -19,11 +19,13 @@ import tifffile
 from streamlit.testing.v1 import AppTest
 
 import pipelines.tasks
+from dashboard.choices import model_title
 from dashboard.pages import task as task_page
 from dashboard.words import as_plain
 from pipelines import config as configs
 from pipelines import datasets, registry
 from pipelines.contract import DatasetRecord
+from pipelines.core.checkpoints import CheckpointCard, CheckpointEntry
 from pipelines.errors import DataFormatError
 from pipelines.jobs import store, warm, worker
 from pipelines.jobs.store import NewRun, Run, RunState, Status
@@ -527,6 +529,27 @@ def test_a_damaged_run_folder_is_named_and_hides_no_other_run(settings: Settings
     assert len(app.warning) == 1
     assert damaged.name in app.warning[0].value
     assert app.selectbox(key="runs.open").value == run.run_id
+
+
+def test_a_run_whose_task_is_gone_says_so_once_and_can_be_deleted(settings: Settings) -> None:
+    """Panel, cost, result and evidence each said the same sentence below one another."""
+    run = training(settings, RunState(Status.FINISHED, 9, 9))
+    request = json.loads((run.folder / store.REQUEST).read_bytes())
+    (run.folder / store.REQUEST).write_text(json.dumps({**request, "task_id": "a_task_once"}))
+
+    app = draw(other_page("runs"))
+
+    assert_one_error(app, "a_task_once")
+    assert f"delete.{run.run_id}" in [b.key for b in app.button]
+
+
+def test_a_model_is_called_by_the_whole_folder_that_a_person_named() -> None:
+    """`--run runs/first`, as in the README, was called "irst" where models are picked."""
+    card = CheckpointCard("em_membrane", {}, {}, run_id="first")
+    entry = CheckpointEntry(Path("runs/first/checkpoint"), card, is_builtin=False)
+
+    assert model_title(entry) == render(Text("pages.run_title", run="first"), "en")
+    assert store.short_id_of("20260101-000000-7b04") == "7b04"
 
 
 def test_the_list_says_when_a_run_was_made_before_words_of_any_length(settings: Settings) -> None:
