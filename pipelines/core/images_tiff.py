@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.images_pictures import Header
+from pipelines.core.images_streams import check_streams
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
@@ -205,7 +206,8 @@ def _layout(tiff: Any, label: str, num_bytes: int, max_section_bytes: int) -> Ti
     _check_channels(tiff, label)
     for page in pages:
         _check_page(page, first, label)
-        _check_page_bytes(page, label, num_bytes, max_section_bytes)
+        check_page_bytes(page, label, num_bytes, max_section_bytes)
+        check_streams(page, tiff.filehandle, label)
     is_stacked = _has_planes_as_sections(tiff, pages)
     if is_stacked:
         numbers *= int(first.samplesperpixel)
@@ -263,9 +265,14 @@ def _describe(page: Any) -> str:
     return f"{page.imagewidth} × {page.imagelength} {page.dtype}"
 
 
-def _check_page_bytes(page: Any, label: str, num_bytes: int, max_section_bytes: int) -> None:
-    """Compare what a page declares with what the file holds, before anything is allocated."""
+def check_page_bytes(page: Any, label: str, num_bytes: int, max_section_bytes: int) -> None:
+    """Compare what a page declares with what the file holds, before anything is allocated.
+
+    Raises:
+        DataFormatError: It declares more, or more than is allowed.
+    """
     declared = int(page.imagelength) * int(page.imagewidth) * int(page.samplesperpixel)
+    declared *= max(int(page.imagedepth), 1)
     declared *= max(np.dtype(page.dtype).itemsize, 1)
     if int(page.samplesperpixel) == 0:
         raise DataFormatError(Text("images.damaged", file=label))

@@ -37,6 +37,8 @@ from pipelines.core.images_files import (
     refuse_bomb,
 )
 from pipelines.core.images_pictures import decode_picture, picture_format, read_picture_header
+from pipelines.core.images_streams import check_streams
+from pipelines.core.images_tiff import check_page_bytes
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
@@ -322,7 +324,7 @@ def decode(content: bytes, name: str) -> Pixels:
     return to_rgb(decode_picture(file, name, is_upright=True))
 
 
-def _decode_tiff(file: IO[bytes], name: str) -> Pixels:
+def _decode_tiff(file: io.BytesIO, name: str) -> Pixels:
     """Decode the first page: by Pillow what it knows, which is faster, else by tifffile."""
     from PIL import Image, TiffImagePlugin
 
@@ -346,7 +348,7 @@ def _decode_tiff(file: IO[bytes], name: str) -> Pixels:
     return _decode_rare_tiff(file, name)
 
 
-def _decode_rare_tiff(file: IO[bytes], name: str) -> Pixels:
+def _decode_rare_tiff(file: io.BytesIO, name: str) -> Pixels:
     from tifffile import TiffFile, TiffFileError
 
     file.seek(0)
@@ -354,6 +356,8 @@ def _decode_rare_tiff(file: IO[bytes], name: str) -> Pixels:
         with TiffFile(file) as tiff:
             page = tiff.pages[0]
             _check_size(int(page.imagelength), int(page.imagewidth), name)  # type: ignore[union-attr]
+            check_page_bytes(page, name, len(file.getbuffer()), _MOST_FILE_BYTES)
+            check_streams(page, file, name)
             return to_rgb(np.asarray(page.asarray(maxworkers=1)))
     except DataFormatError:
         raise

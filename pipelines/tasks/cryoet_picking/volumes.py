@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.files import disk_errors
+from pipelines.core.images_streams import check_streams
+from pipelines.core.images_tiff import check_page_bytes
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.tasks.cryoet_picking.headers import (
     MRC_HEADER_BYTES,
@@ -53,7 +55,7 @@ _MOST_RATIO = 200  # what a tomogram packs to; a zip that unpacks to more is no 
 _HARMLESS_BYTES = 64_000_000
 _DAMAGE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
-    MemoryError, ArithmeticError, SyntaxError, tokenize.TokenError, struct.error,
+    MemoryError, ArithmeticError, SyntaxError, AssertionError, tokenize.TokenError, struct.error,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
@@ -490,8 +492,12 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         return np.asarray(tifffile.memmap(path, mode="r", _multifile=False))
     with tifffile.TiffFile(path, _multifile=False) as file:
         series = file.series[0]
-        if _is_bomb(series.nbytes, path.stat().st_size):
+        num_bytes = path.stat().st_size
+        if _is_bomb(series.nbytes, num_bytes):
             raise DataFormatError(Text("cryoet.damaged_volume", file=path.name))
+        for page in file.pages:
+            check_page_bytes(page, path.name, num_bytes, _MOST_CHUNK_BYTES)
+            check_streams(page, file.filehandle, path.name)
         return np.asarray(series.asarray())
 
 
