@@ -46,6 +46,9 @@ def draw_language_switch() -> None:
             required=True,
             on_change=lambda: choose_language(st.session_state["language.switch"]),
         )
+        # for those who are read the page aloud, and for number fields of browsers that follow it
+        spoken = f"<script>document.documentElement.lang = '{language()}'</script>"
+        st.html(spoken, unsafe_allow_javascript=True)
 
 
 def _language_label(code: Language) -> str:

@@ -301,6 +301,15 @@ def test_the_whole_app_opens_on_home(settings: Settings) -> None:
     assert app.button(key=f"home.{TASK}.predict").label == render(Text("home.see_result"), "en")
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_document_says_which_language_it_is_in(settings: Settings, language: Language) -> None:
+    """French was marked as English: read aloud by English rules, and offered for translation."""
+    app = prepare((REPOSITORY / "streamlit_app.py").read_text("utf-8"), language).run()
+    assert_sound(app)
+    scripts = [html.proto.body for html in app.get("html") if "<script>" in html.proto.body]
+    assert scripts == [f"<script>document.documentElement.lang = '{language}'</script>"]
+
+
 def test_a_wrong_variable_is_one_sentence_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each card of the home page said it once more, and what stood outside a frame fell over."""
     monkeypatch.setenv("MICROSCOPY_MAX_RUNS", "many")
