@@ -8,9 +8,17 @@ import streamlit as st
 
 from dashboard.words import language
 from pipelines.text import Language
-from pipelines.views import BarView, CloudView, CurveView, HistogramView, ScatterView, View
+from pipelines.views import (
+    BarView,
+    CloudView,
+    CurveView,
+    HistogramView,
+    IntervalsView,
+    ScatterView,
+    View,
+)
 
-_DRAWN = (BarView, CloudView, CurveView, HistogramView, ScatterView)
+_DRAWN = (BarView, CloudView, CurveView, HistogramView, IntervalsView, ScatterView)
 _MIMES = {"csv": "text/csv", "svg": "image/svg+xml", "png": "image/png"}
 
 

@@ -11,16 +11,16 @@ import base64
 import functools
 import itertools
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Final
 
 import numpy as np
 
 from pipelines import views
+from pipelines.evidence import svg_elements as element
 from pipelines.evidence.pixels import encode_png, flatten_pane
+from pipelines.evidence.svg_frame import Frame, span_of
 from pipelines.palette import DASHES, SEQUENCE, colour
 from pipelines.text import Language, Text, format_number, render
 
@@ -29,14 +29,10 @@ NARROW: Final = 320
 _HEIGHT: Final = 232
 _HEIGHT_OF_NARROW: Final = 200
 _SHARE_OF_NARROW: Final = 0.8  # of its column, for one image: two rows of charts have its height
-_FONT: Final = 12
-_LETTER: Final = 0.53  # mean width of a letter, in heights of the font
-_INK, _GREY, _RULE = "#1f2328", "#59636e", "#d1d9e0"
 _PATTERNS: Final = {
     "solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "12 4",
     "longdashdot": "12 3 2 3",
 }  # fmt: skip
-_FONTS: Final = "system-ui, 'Source Sans 3', 'Helvetica Neue', Arial, sans-serif"
 _FLAT_STYLES: Final[Mapping[views.SphereStyle, views.PointStyle]] = {
     "full": "circle", "dashed": "dashed", "dotted": "dashed", "cross": "cross",
 }  # fmt: skip
@@ -61,9 +57,9 @@ def _(view: views.CurveView, language: Language, width: int = WIDTH) -> str | No
         parts.append(_curve(frame, curve, index))
     if view.mark_x is not None and frame.x_low <= view.mark_x <= frame.x_high:
         x = frame.x(view.mark_x)
-        parts.append(_line((x, frame.top), (x, frame.bottom), _GREY, 1.2, "2 3"))
+        parts.append(element.line((x, frame.top), (x, frame.bottom), element.GREY, 1.2, "2 3"))
     parts.append(_legend(frame, names))
-    return frame.document(parts, view, language)
+    return frame.document(parts, view)
 
 
 @draw.register
@@ -71,20 +67,23 @@ def _(view: views.BarView, language: Language, width: int = WIDTH) -> str | None
     if not view.categories or not view.series:
         return None
     values = np.array([np.asarray(v, float) for _, v in view.series])
-    low, high = view.y_range or _span(np.append(values[np.isfinite(values)], 0.0))
+    shown = np.append(values[np.isfinite(values)], 0.0)
+    low, high = view.y_range or span_of(shown, margin=0.1)  # room for the numbers at the bars
     names = [
         (render(name, language), SEQUENCE[i % len(SEQUENCE)], "block")
         for i, (name, _) in enumerate(view.series)
     ]
     x_range = (0.0, float(len(view.categories)))
-    frame = _Frame(language, x_range, (low, high), _height(width), _names_of(names), width=width)
+    frame = Frame(language, x_range, (low, high), width, _height(width), _names_of(names))
     parts = [frame.axes("", render(view.y_label, language), has_x=False)]
     for place, category in enumerate(view.categories):
         parts.append(_bars(frame, place, values[:, place]))
         x = frame.x(place + 0.5)
-        parts.append(_text(x, frame.bottom + 16, render(category, language), anchor="middle"))
+        parts.append(
+            element.text(x, frame.bottom + 16, render(category, language), anchor="middle")
+        )
     parts.append(_legend(frame, names))
-    return frame.document(parts, view, language)
+    return frame.document(parts, view)
 
 
 @draw.register
@@ -93,13 +92,50 @@ def _(view: views.HistogramView, language: Language, width: int = WIDTH) -> str 
         return None
     high = float(max(view.counts.max(), 1))
     x_range = (float(view.edges[0]), float(view.edges[-1]))
-    frame = _Frame(language, x_range, (0.0, high * 1.05), min(220, _height(width)), width=width)
-    parts = [frame.axes(render(view.x_label, language), "")]
+    frame = Frame(language, x_range, (0.0, high * 1.05), width, min(220, _height(width)))
+    counted = render(view.y_label, language) if view.y_label is not None else ""
+    parts = [frame.axes(render(view.x_label, language), counted)]
     for left, right, count in zip(view.edges[:-1], view.edges[1:], view.counts, strict=True):
         x, across = frame.x(float(left)), frame.x(float(right)) - frame.x(float(left))
         y = frame.y(float(count))
-        parts.append(_rect(x, y, max(across - 0.6, 0.4), frame.bottom - y, SEQUENCE[0]))
-    return frame.document(parts, view, language)
+        size = (max(across - 0.6, 0.4), frame.bottom - y)
+        parts.append(element.rect((x, y), size, SEQUENCE[0]))
+    return frame.document(parts, view)
+
+
+@draw.register
+def _(view: views.IntervalsView, language: Language, width: int = WIDTH) -> str | None:
+    if not np.isfinite(view.values).any():
+        return None
+    most = 0.42 * width  # for the names; the rest is for the numbers
+    names = [element.clipped(render(n, language), most, element.FONT_SIZE) for n in view.names]
+    left = 16 + element.LETTER * element.FONT_SIZE * max(map(len, names))
+    marked = [] if view.mark_x is None else [view.mark_x]
+    x_range = view.x_range or span_of(np.concatenate([view.values, view.low, view.high, marked]))
+    y_range, height = (float(len(names)), 0.0), 76.0 + 24 * len(names)
+    frame = Frame(language, x_range, y_range, width, height, left=left)
+    parts = [frame.axes(render(view.x_label, language), "", has_y=False)]
+    if view.mark_x is not None:
+        x = frame.x(view.mark_x)
+        parts.append(element.line((x, frame.top), (x, frame.bottom), element.GREY, 1.2, "2 3"))
+    for row, name in enumerate(names):
+        parts.append(element.text(left - 8, frame.y(row + 0.5) + 4, name, anchor="end"))
+        parts.append(_whisker(frame, row, view))
+    return frame.document(parts, view)
+
+
+def _whisker(frame: Frame, row: int, view: views.IntervalsView) -> str:
+    """Draw the value of a row with its interval; nothing where it is undefined."""
+    value, low, high = (float(v[row]) for v in (view.values, view.low, view.high))
+    if not math.isfinite(value):
+        return ""
+    y, tint = frame.y(row + 0.5), SEQUENCE[0]
+    dot = element.circle(frame.x(value), y, 4.5, tint, 1, fill=tint)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return dot
+    ends = [frame.x(min(max(end, frame.x_low), frame.x_high)) for end in (low, high)]
+    caps = [element.line((x, y - 4), (x, y + 4), tint, 1.6) for x in ends]
+    return "".join([element.line((ends[0], y), (ends[1], y), tint, 1.6), *caps, dot])
 
 
 @draw.register
@@ -111,12 +147,12 @@ def _(view: views.ScatterView, language: Language, width: int = WIDTH) -> str | 
         (render(name, language), SEQUENCE[i % len(SEQUENCE)], f"mark{i}")
         for i, name in enumerate(view.names)
     ]
-    frame = _Frame(language, _span(x), _span(y), 380, _names_of(names), width=width)
+    frame = Frame(language, span_of(x), span_of(y), width, 380, _names_of(names))
     parts = [frame.axes(render(view.x_label, language), render(view.y_label, language))]
     for (px, py), number in zip(view.points, view.series, strict=True):
         parts.append(_mark(frame.x(float(px)), frame.y(float(py)), int(number)))
     parts.append(_legend(frame, names))
-    return frame.document(parts, view, language)
+    return frame.document(parts, view)
 
 
 @draw.register
@@ -128,14 +164,17 @@ def _(view: views.CloudView, language: Language, width: int = WIDTH) -> str | No
     scale = width * 0.62 / max(across, depth)
     height = depth * scale + 26
     left = (width - across * scale) / 2
-    parts = [_rect(left, 4, across * scale, depth * scale, "none", stroke=_RULE)]
+    box = (across * scale, depth * scale)
+    parts = [element.rect((left, 4), box, "none", stroke=element.RULE)]
     for (_, y, x), size, meaning in zip(view.points, view.sizes, view.meanings, strict=True):
         parts.append(
-            _circle(left + x * scale, 4 + y * scale, max(size * scale, 1.5), colour(meaning), 1.2)
+            element.circle(
+                left + x * scale, 4 + y * scale, max(size * scale, 1.5), colour(meaning), 1.2
+            )
         )
     bar = _Bar(scale, 1.0, view.unit, _longest_bar(width))
     parts.append(bar.draw(left, 4 + depth * scale + 14, language))
-    return _document(parts, height, view, language, width)
+    return element.document(parts, height, view, language, width)
 
 
 @draw.register
@@ -163,12 +202,14 @@ def _(view: views.ImageView, language: Language, width: int = WIDTH) -> str | No
     names = _layer_names(view, language)
     if is_alone:
         parts.append(_layer_column(names, (side + 18, 28)))
-        return _document(parts, bottom + (26 if view.pixel_size else 2), view, language, width)
+        return element.document(
+            parts, bottom + (26 if view.pixel_size else 2), view, language, width
+        )
     first_x = 70.0 + _longest_bar(width) if view.pixel_size else 0.0
     lines, num_lines = _layer_lines(names, bottom + 16, first_x, width)
     parts.append(lines)
     num_lines = max(num_lines, int(bool(view.pixel_size)))
-    return _document(parts, bottom + 2 + 20 * num_lines, view, language, width)
+    return element.document(parts, bottom + 2 + 20 * num_lines, view, language, width)
 
 
 def _layer_names(view: views.ImageView, language: Language) -> list[tuple[str, str]]:
@@ -195,7 +236,7 @@ def _layer_lines(
     """Draw names with their colours in columns; the first line begins right of the scale bar."""
     if not names:
         return "", 0
-    cell = max(_LETTER * 11 * len(words) for words, _ in names) + 40
+    cell = max(element.LETTER * 11 * len(words) for words, _ in names) + 40
     columns = max(1, int(width // cell))
     first = min(math.ceil(first_x / cell), columns)
     parts = []
@@ -206,7 +247,7 @@ def _layer_lines(
 
 def _layer_name(name: tuple[str, str], x: float, y: float) -> str:
     words, tint = name
-    return _rect(x, y - 9, 13, 10, tint) + _text(x + 19, y, words, size=11)
+    return element.rect((x, y - 9), (13, 10), tint) + element.text(x + 19, y, words, size=11)
 
 
 @draw.register
@@ -259,122 +300,12 @@ def _(view: views.GalleryView, language: Language, width: int = WIDTH) -> str | 
             x = index * (side + gap)
             height = side * pixels.shape[0] / pixels.shape[1]
             parts.append(_image(np.asarray(pixels), x, y, side, height))
-            for line, words in enumerate(_wrapped(render(caption, language), side, 10.5)):
+            for line, words in enumerate(element.wrapped(render(caption, language), side, 10.5)):
                 low = y + height + 13 + 12 * line
-                parts.append(_text(x, low, words, size=10.5, fill=_GREY))
+                parts.append(element.text(x, low, words, size=10.5, fill=element.GREY))
             tallest = max(tallest, height)
         y += tallest + 36
-    return _document(parts, y, view, language, width)
-
-
-# --- a frame with two axes --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Place values inside two axes.
-
-    Attributes:
-        language: Language of words and numbers.
-        x_range: Values at the left and the right end.
-        y_range: Values at the lower and the upper end.
-        height: Height of the whole picture.
-        names: Entries of the legend.
-        is_log: Whether the y axis is logarithmic.
-        width: Width of the whole picture.
-    """
-
-    language: Language
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    height: float = _HEIGHT
-    names: Sequence[str] = ()
-    is_log: bool = False
-    width: int = WIDTH
-
-    left: float = 62.0
-
-    @property
-    def right(self) -> float:
-        """Right end of the x axis."""
-        return self.width - 12.0
-
-    @property
-    def top(self) -> float:
-        """Below the legend."""
-        lines = [y for _, y in self.places_of_names()]
-        return max(lines, default=12.0) + 20.0
-
-    def places_of_names(self) -> list[tuple[float, float]]:
-        """Return where each entry of the legend begins, in as many lines as it takes."""
-        places, x, y = [], self.left, 12.0
-        for words in self.names:
-            across = 34 + _LETTER * _FONT * len(words)
-            if x > self.left and x + across > self.right:
-                x, y = self.left, y + 16
-            places.append((x, y))
-            x += across + 14
-        return places
-
-    @property
-    def bottom(self) -> float:
-        """Above the words of the x axis."""
-        return self.height - 44.0
-
-    @property
-    def x_low(self) -> float:
-        """Value at the left end."""
-        return self.x_range[0]
-
-    @property
-    def x_high(self) -> float:
-        """Value at the right end."""
-        return self.x_range[1]
-
-    def x(self, value: float) -> float:
-        """Return the place of a value on the x axis."""
-        low, high = self.x_range
-        return self.left + (value - low) / (high - low) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Return the place of a value on the y axis."""
-        low, high = (self._scaled(v) for v in self.y_range)
-        share = (self._scaled(value) - low) / (high - low)
-        return self.bottom - min(max(share, -0.02), 1.02) * (self.bottom - self.top)
-
-    def _scaled(self, value: float) -> float:
-        return math.log10(max(value, 1e-12)) if self.is_log else value
-
-    def axes(self, x_words: str, y_words: str, *, has_x: bool = True) -> str:
-        """Draw ticks, thin rules and the words of both axes."""
-        parts = []
-        for value in self._y_ticks():
-            y = self.y(value)
-            parts.append(_line((self.left, y), (self.right, y), _RULE, 0.8))
-            words = format_number(value, self.language)
-            parts.append(_text(self.left - 8, y + 4, words, anchor="end", fill=_GREY))
-        for value in _ticks(*self.x_range) if has_x else ():
-            x = self.x(value)
-            parts.append(_line((x, self.bottom), (x, self.bottom + 4), _GREY, 0.8))
-            words = format_number(value, self.language)
-            parts.append(_text(x, self.bottom + 18, words, anchor="middle", fill=_GREY))
-        parts.append(_line((self.left, self.bottom), (self.right, self.bottom), _INK, 1.0))
-        middle = (self.left + self.right) / 2
-        parts.append(_text(middle, self.height - 6, x_words, anchor="middle"))
-        y = (self.top + self.bottom) / 2
-        words = _text(14, y, y_words, anchor="middle")
-        parts.append(f'<g transform="rotate(-90 14 {y:.1f})">{words}</g>')
-        return "".join(parts)
-
-    def _y_ticks(self) -> list[float]:
-        if not self.is_log:
-            return _ticks(*self.y_range, count=5)
-        low, high = (math.log10(max(v, 1e-12)) for v in self.y_range)
-        return [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
-
-    def document(self, parts: Sequence[str], view: views.View, language: Language) -> str:
-        """Close the picture."""
-        return _document(parts, self.height, view, language, self.width)
+    return element.document(parts, y, view, language, width)
 
 
 def _frame_of_curves(
@@ -383,20 +314,15 @@ def _frame_of_curves(
     names: Sequence[tuple[str, str, str]],
     language: Language,
     width: int,
-) -> _Frame:
+) -> Frame:
     bounds = [np.asarray(edge, float) for c in curves for edge in (c.band or ())]
     ys = np.concatenate([np.asarray(c.y, float) for c in curves] + bounds)
     ys = ys[np.isfinite(ys) & ((ys > 0) if view.log_y else True)]
     xs = np.concatenate([np.asarray(c.x, float) for c in curves])
-    y_range = view.y_range or _span(ys)
-    return _Frame(
-        language,
-        _span(xs, margin=0.0),
-        y_range,
-        _height(width),
-        _names_of(names),
-        is_log=view.log_y,
-        width=width,
+    y_range = view.y_range or span_of(ys)
+    x_range = span_of(xs, margin=0.0)
+    return Frame(
+        language, x_range, y_range, width, _height(width), _names_of(names), is_log=view.log_y
     )
 
 
@@ -408,28 +334,6 @@ def _names_of(entries: Sequence[tuple[str, str, str]]) -> list[str]:
     return [words for words, _, _ in entries]
 
 
-def _span(values: Any, margin: float = 0.06) -> tuple[float, float]:  # array of any shape
-    finite = np.asarray(values, float)
-    finite = finite[np.isfinite(finite)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    if low == high:
-        return low - 0.5, high + 0.5
-    room = margin * (high - low)
-    return low - (room if low else 0.0), high + room
-
-
-def _ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Return round values within a range, about `count` of them."""
-    rough = (high - low) / max(count, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
 # --- marks --------------------------------------------------------------------------------------
 
 
@@ -438,14 +342,16 @@ def _look(index: int, curve: views.Curve) -> tuple[str, str]:
     return SEQUENCE[index % len(SEQUENCE)], _PATTERNS[dash] or "solid"
 
 
-def _curve(frame: _Frame, curve: views.Curve, index: int) -> str:
+def _curve(frame: Frame, curve: views.Curve, index: int) -> str:
     tint, pattern = _look(index, curve)
     x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
     parts = []
     if curve.band is not None:
         parts.append(_band(frame, x, curve.band, tint))
     if len(x) == 1:
-        return "".join([*parts, _circle(frame.x(x[0]), frame.y(y[0]), 4, tint, 1, fill=tint)])
+        return "".join(
+            [*parts, element.circle(frame.x(x[0]), frame.y(y[0]), 4, tint, 1, fill=tint)]
+        )
     for has_value, run in itertools.groupby(range(len(x)), key=lambda i: bool(np.isfinite(y[i]))):
         if has_value:
             places = " ".join(f"{frame.x(x[i]):.1f},{frame.y(y[i]):.1f}" for i in run)
@@ -457,7 +363,7 @@ def _curve(frame: _Frame, curve: views.Curve, index: int) -> str:
     return "".join(parts)
 
 
-def _band(frame: _Frame, x: Any, band: Any, tint: str) -> str:  # arrays of one length
+def _band(frame: Frame, x: Any, band: Any, tint: str) -> str:  # arrays of one length
     low, high = (np.asarray(edge, float) for edge in band)
     known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
     there = [f"{frame.x(x[i]):.1f},{frame.y(low[i]):.1f}" for i in known]
@@ -465,7 +371,9 @@ def _band(frame: _Frame, x: Any, band: Any, tint: str) -> str:  # arrays of one 
     return f'<polygon points="{" ".join(there + back)}" fill="{tint}" fill-opacity="0.16"/>'
 
 
-def _bars(frame: _Frame, place: int, values: Any) -> str:  # `(S,)` float
+def _bars(frame: Frame, place: int, values: Any) -> str:  # `(S,)` float
+    """Draw the bars of one category, from 0 upwards or downwards."""
+    zero = frame.y(min(max(0.0, frame.y_range[0]), frame.y_range[1]))
     # few categories would make slabs of bars
     share = min(0.72, 0.16 * len(values) * (frame.x_high - frame.x_low))
     width, first = share / len(values), (1 - share) / 2
@@ -475,46 +383,50 @@ def _bars(frame: _Frame, place: int, values: Any) -> str:  # `(S,)` float
             continue
         x = frame.x(place + first + index * width)
         across = (frame.x(1) - frame.x(0)) * width
-        y = frame.y(float(value))
-        tint = SEQUENCE[index % len(SEQUENCE)]
-        # the first series is full, the others paler with an edge: a second cue beside the colour
-        opacity = 1.0 if index == 0 else 0.35
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(across - 1.5, 1):.1f}"'
-            f' height="{max(frame.bottom - y, 0):.1f}" fill="{tint}" fill-opacity="{opacity}"'
-            f' stroke="{tint}" stroke-width="1"/>'
-        )
+        y, tint = frame.y(float(value)), SEQUENCE[index % len(SEQUENCE)]
+        size = (max(across - 1.5, 1), abs(zero - y))
+        opacity = _opacity_of_bars(index)
+        parts.append(element.rect((x, min(y, zero)), size, tint, stroke=tint, opacity=opacity))
         words = format_number(float(value), frame.language)
-        parts.append(_text(x + across / 2, y - 4, words, size=9.5, anchor="middle", fill=_GREY))
+        beside = y - 4 if value >= 0 else y + 11
+        middle = x + across / 2
+        parts.append(
+            element.text(middle, beside, words, size=9.5, anchor="middle", fill=element.GREY)
+        )
     return "".join(parts)
+
+
+def _opacity_of_bars(index: int) -> float:
+    """The first series is full, the others paler with an edge: a second cue beside the colour."""
+    return 1.0 if index == 0 else 0.35
 
 
 def _mark(x: float, y: float, number: int) -> str:
     tint = SEQUENCE[number % len(SEQUENCE)]
     kind = number % 4
     if kind == 0:
-        return _circle(x, y, 2.6, "none", 0, fill=tint)
+        return element.circle(x, y, 2.6, "none", 0, fill=tint)
     if kind == 1:
         return f'<path d="M{x:.1f} {y - 3.6:.1f}l3.4 6.4h-6.8z" fill="{tint}"/>'
     if kind == 2:
-        return _rect(x - 2.5, y - 2.5, 5, 5, tint)
+        return element.rect((x - 2.5, y - 2.5), (5, 5), tint)
     return f'<path d="M{x - 3:.1f} {y - 3:.1f}l6 6m0-6l-6 6" stroke="{tint}" stroke-width="1.6"/>'
 
 
-def _legend(frame: _Frame, names: Sequence[tuple[str, str, str]]) -> str:
+def _legend(frame: Frame, names: Sequence[tuple[str, str, str]]) -> str:
     """Draw name, colour and dash of each series above the frame."""
     parts = []
-    for (words, tint, look), (x, y) in zip(names, frame.places_of_names(), strict=True):
+    places = zip(names, frame.places_of_names, strict=True)
+    for index, ((words, tint, look), (x, y)) in enumerate(places):
         if look == "block":
-            is_first = tint == SEQUENCE[0]
-            fill = tint if is_first else f'{tint}" fill-opacity="0.35'
-            parts.append(_rect(x, y - 8, 16, 9, fill, stroke=tint))
+            opacity = _opacity_of_bars(index)
+            parts.append(element.rect((x, y - 8), (16, 9), tint, stroke=tint, opacity=opacity))
         elif look.startswith("mark"):
             parts.append(_mark(x + 8, y - 4, int(look[4:])))
         else:
             dash = "" if look == "solid" else look
-            parts.append(_line((x, y - 4), (x + 20, y - 4), tint, 2.0, dash))
-        parts.append(_text(x + 25, y, words))
+            parts.append(element.line((x, y - 4), (x + 20, y - 4), tint, 2.0, dash))
+        parts.append(element.text(x + 25, y, words))
     return "".join(parts)
 
 
@@ -527,14 +439,15 @@ def _pane(
     """Draw one pane at a place; returns its height with its title too."""
     height, width = _shape_of(pane)
     scale = side / width
-    title = _clipped(render(pane.title, language), side, 11)
+    title = element.clipped(render(pane.title, language), side, 11)
     top = y + 16
     parts = [
-        _text(x, y + 11, title, size=11),
+        element.text(x, y + 11, title, size=11),
         _image(flatten_pane(pane), x, top, side, height * scale),
     ]
     shift = f'<g transform="translate({x:.2f} {top:.2f}) scale({scale:.5f})">'
-    clip = f"c{abs(hash((pane.title, x, y))) % 10**8}"
+    # drawings stand together in one page: the same id always cuts to the same size
+    clip = f"clip-{x:.0f}-{y:.0f}-{width}x{height}"
     parts.append(
         f'<clipPath id="{clip}"><rect width="{width}" height="{height}"/></clipPath>'
         f'{shift}<g clip-path="url(#{clip})">'
@@ -621,71 +534,6 @@ class _Bar:
         across = length / self.pixel_size * self.scale
         words = f"{format_number(float(length), language)} {_UNITS.get(self.unit, self.unit)}"
         end = x + across
-        return _line((x, y), (end, y), _INK, 3) + _text(end + 8, y + 4, words, size=11)
-
-
-# --- elements -----------------------------------------------------------------------------------
-
-
-def _document(
-    parts: Sequence[str], height: float, view: views.View, language: Language, width: int
-) -> str:
-    words = escape(render(view.alt or view.title, language))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}"'
-        f' width="{width}" height="{height:.0f}" font-family="{_FONTS}" font-size="{_FONT}"'
-        f' role="img" aria-label="{words}"><title>{words}</title>{"".join(parts)}</svg>'
-    )
-
-
-def _text(
-    x: float,
-    y: float,
-    words: str,
-    *,
-    size: float = _FONT,
-    anchor: str = "start",
-    fill: str = _INK,
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"'
-        f' fill="{fill}">{escape(words)}</text>'
-    )
-
-
-def _line(
-    start: tuple[float, float], end: tuple[float, float], tint: str, width: float, dash: str = ""
-) -> str:
-    (x1, y1), (x2, y2) = start, end
-    pattern = f' stroke-dasharray="{dash}"' if dash else ""
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{tint}"'
-        f' stroke-width="{width}"{pattern}/>'
-    )
-
-
-def _rect(x: float, y: float, width: float, height: float, fill: str, stroke: str = "none") -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}" fill="{fill}"'
-        f' stroke="{stroke}"/>'
-    )
-
-
-def _circle(
-    x: float, y: float, radius: float, stroke: str, width: float, fill: str = "none"
-) -> str:
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{stroke}"'
-        f' stroke-width="{width}"/>'
-    )
-
-
-def _wrapped(words: str, width: float, size: float) -> list[str]:
-    """Break words into at most two lines."""
-    lines = textwrap.wrap(words, max(4, int(width / (_LETTER * size)))) or [""]
-    return lines[:1] + ([_clipped(" ".join(lines[1:]), width, size)] if lines[1:] else [])
-
-
-def _clipped(words: str, width: float, size: float) -> str:
-    most = max(4, int(width / (_LETTER * size)))
-    return words if len(words) <= most else f"{words[: most - 1]}…"
+        return element.line((x, y), (end, y), element.INK, 3) + element.text(
+            end + 8, y + 4, words, size=11
+        )
