@@ -4,7 +4,7 @@ const FRAME_ROOM_BYTES = 256 * 1024 * 1024;
 const RETRY_AFTER_MS = [120, 400, 1200]; // a file may be put back while the script reruns
 const ARRAYS = { u1: Uint8Array, u2: Uint16Array, i4: Int32Array, f4: Float32Array };
 
-const frames = new Map(); // address -> { array, promise, bytes }, least recently used first
+const frames = new Map(); // address -> { array, promise, bytes, asked }, least recently used first
 
 /** The folder under which the app is served: also right behind a proxy that adds a prefix. */
 function appBase() {
@@ -14,17 +14,20 @@ function appBase() {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function download(address, type) {
-  for (let attempt = 0; ; attempt += 1) {
-    const wait = RETRY_AFTER_MS[attempt];
+/** Fetch an array; whoever asks for it while it is on its way is given all attempts anew. */
+async function download(address, type, frame) {
+  let asked = -1;
+  let waits = [];
+  for (;;) {
+    if (frame.asked !== asked) [asked, waits] = [frame.asked, [...RETRY_AFTER_MS]];
     try {
       const response = await fetch(appBase() + address);
       if (response.ok) return new ARRAYS[type](await response.arrayBuffer());
-      if (wait === undefined) throw new Error(`${response.status} for ${address}`);
+      throw new Error(`${response.status} for ${address}`);
     } catch (error) {
-      if (wait === undefined) throw error;
+      if (frame.asked === asked && waits.length === 0) throw error;
     }
-    await pause(wait);
+    await pause(waits.shift() ?? 0);
   }
 }
 
@@ -51,9 +54,12 @@ function frameNow(address) {
 /** Fetch an array; asking twice fetches once. */
 function frameSoon(address, type) {
   const known = frames.get(address);
-  if (known) return known.promise;
-  const frame = { array: undefined, bytes: 0, promise: undefined };
-  frame.promise = download(address, type).then(
+  if (known) {
+    known.asked += 1;
+    return known.promise;
+  }
+  const frame = { array: undefined, bytes: 0, promise: undefined, asked: 0 };
+  frame.promise = download(address, type, frame).then(
     (array) => {
       frame.array = array;
       frame.bytes = array.byteLength;

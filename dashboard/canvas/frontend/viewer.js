@@ -5,6 +5,9 @@ const STEP_EVERY_MS = 120; // a held key must not interrupt every rerun that it 
 const FORGET_STEP_AFTER_MS = 4000; // if Python does not follow a step, stop showing it as wanted
 const CLICK_SLACK = 4; // CSS pixels that a click may move
 
+const TRY_AGAIN_MS = 3000; // when the pixels did not come
+const MOST_TRIES = 40;
+
 const memory = new Map(); // key -> state: also back after another page was looked at
 
 function freshState() {
@@ -45,6 +48,7 @@ class Viewer {
     this.report = report;
     if (this.key !== data.key || this.language !== data.language) this.build(data);
     const turn = (this.turn += 1);
+    clearTimeout(this.againTimer);
     this.incoming = data;
     this.takeGiven(data);
     const missing = this.addressesOf(data.panes).filter(([address]) => !frameNow(address));
@@ -52,10 +56,23 @@ class Viewer {
     try {
       await Promise.all(missing.map(([address, type]) => frameSoon(address, type)));
     } catch {
-      if (turn === this.turn) this.showMessage(true);
+      if (turn === this.turn) this.giveUp();
       return;
     }
     if (turn === this.turn) this.adopt(data);
+  }
+
+  /**
+   * Say that the picture did not come, and go on asking for a while: a rerun that Streamlit breaks
+   * off takes the files away, the next one puts them back, and equal data are not sent again.
+   */
+  giveUp() {
+    this.showMessage(true);
+    this.numTries = (this.numTries ?? 0) + 1;
+    if (this.numTries > MOST_TRIES) return;
+    this.againTimer = setTimeout(() => {
+      if (this.root.isConnected) this.update(this.incoming, this.report);
+    }, TRY_AGAIN_MS);
   }
 
   /** Let a value that Python changed win over what was set here; else what was set here stays. */
@@ -110,6 +127,7 @@ class Viewer {
     const size = this.panes.map((pane) => `${pane.size.w}x${pane.size.h}`).join();
     if (size !== this.state.size) Object.assign(this.state, { size, view: this.fitted() });
     this.isStack = data.panes.some((pane) => pane.layers.some((s) => s.pixels?.urls.length > 1));
+    this.numTries = 0;
     this.stage.setAttribute("aria-label", data.alt);
     this.root.style.height = this.options.height ? `${this.options.height}px` : "";
     this.showMessage(false);
