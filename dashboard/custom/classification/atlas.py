@@ -13,6 +13,7 @@ from dashboard.choices import Choices, pick_data, pick_model, pick_run, scratch_
 from dashboard.custom.classification.desk import (
     Desk,
     choose_picture,
+    class_words,
     draw_more,
     draw_why,
     make_tiles,
@@ -235,7 +236,8 @@ def _draw_selection(desk: Desk, atlas: Any, clusters: np.ndarray, rows: list[int
     count = int(st.session_state.get(f"{key}.shown", _PAGE))
     some = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(count, len(rows)))]
     items = [atlas.item_ids[i] for i in some]
-    names = [atlas.classes[atlas.labels[i]] if atlas.labels[i] >= 0 else "–" for i in some]
+    shown = [class_words(desk.task, name) for name in (*atlas.classes, "–")]  # -1: no label
+    names = [shown[atlas.labels[i]] for i in some]
     picture = st.session_state.get(f"{key}.picture")
     draw_tiles(
         make_tiles(desk, items, names, desk.marks.wrong), key=f"{key}.gallery",

@@ -15,6 +15,7 @@ from dashboard.custom.classification.desk import (
     PAGE,
     Desk,
     choose_picture,
+    class_words,
     draw_more,
     draw_why,
     evaluation_of,
@@ -27,7 +28,7 @@ from dashboard.renderers import draw, draw_all
 from dashboard.steps.evaluate import draw_scores_call, pick_part
 from dashboard.steps.threshold import draw_threshold
 from dashboard.tiles import draw_tiles
-from dashboard.words import number, tr
+from dashboard.words import number, say, tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.jobs.store import Run
@@ -134,10 +135,11 @@ def _draw_matrix(task_id: str, shown: Any, threshold: float) -> Cell:
     cell = _restore_cell(key, counts)
     st.markdown(f"**{tr('classes_page.matrix')}**", help=tr("classes_page.matrix_help"))
     st.caption(tr("classes_page.matrix_axes"))
+    names = [say(name) for name in shown.names]
     if len(counts) <= _MOST_BUTTONS:
-        _draw_buttons(key, shown.classes, counts, cell)
+        _draw_buttons(key, names, counts, cell)
     else:
-        cell = _draw_table(key, shown.classes, counts, cell)
+        cell = _draw_table(key, names, counts, cell)
     keep("cell", f"{cell[0]}-{cell[1]}")
     return cell
 
@@ -221,7 +223,7 @@ def _draw_cell(desk: Desk, shown: Any, threshold: float, cell: Cell) -> None:
     """Draw the pictures of the chosen cell, worst first, and what is known of a clicked one."""
     task_id, (truth, decided) = desk.task.id, cell
     members = shown.members(threshold, truth, decided)
-    names = {"truth": shown.classes[truth], "decided": shown.classes[decided]}
+    names = {"truth": say(shown.names[truth]), "decided": say(shown.names[decided])}
     st.markdown(f"**{tr('classes_panel.matrix.cell', n=len(members), **names)}**")
     key = f"{task_id}.cell"
     count = int(st.session_state.get(f"{key}.shown", PAGE))
@@ -264,7 +266,9 @@ def _draw_marks(desk: Desk) -> None:
         return
     labels = desk.task.labels_of(desk.record, marks.wrong)
     with st.expander(tr("classes_marks.list")):
-        rows = [(i.rsplit("/", 1)[-1], labels.get(i, "–")) for i in marks.wrong]
+        rows = [
+            (i.rsplit("/", 1)[-1], class_words(desk.task, labels.get(i, "–"))) for i in marks.wrong
+        ]
         columns = [tr("classes_marks.file"), tr("classes_marks.label")]
         st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, key=f"{key}.list")
     st.download_button(

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.choices import Choices, list_records
 from dashboard.renderers import draw_all
 from dashboard.tiles import Tile, draw_tiles
-from dashboard.words import number, tr
+from dashboard.words import number, say, tr
 from pipelines.contract import DatasetRecord, ItemStatistics, Prediction
 from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
@@ -128,12 +128,13 @@ def draw_why(desk: Desk, item_id: str, key: str) -> None:
     with st.container(border=True, key=why_key(key)):
         with st.container(horizontal=True, vertical_alignment="center"):
             name = item_id.rsplit("/", 1)[-1]
-            st.markdown(tr("classes_page.picture", name=name, label=label or "–"))
+            shown = "–" if label is None else class_words(desk.task, label)
+            st.markdown(tr("classes_page.picture", name=name, label=shown))
             if label is not None:
                 _draw_mark(desk, item_id, key)
         left, right = st.columns((3, 4), gap="large")
         with left:
-            draw_odds(prediction)
+            draw_odds(desk.task, prediction)
             draw_nearest(desk.task, desk.training_record(), prediction, f"{key}.nearest")
         with right:
             views = desk.task.explain(desk.record, item_id, prediction)
@@ -153,14 +154,19 @@ def _draw_mark(desk: Desk, item_id: str, key: str) -> None:
     )
 
 
-def draw_odds(prediction: Prediction) -> None:
+def class_words(task: Any, name: str) -> str:
+    """Name a class of the task in the visitor's language."""
+    return say(task.class_text(name))
+
+
+def draw_odds(task: Any, prediction: Prediction) -> None:
     """Draw the probability of each class as a bar, the decided one first."""
     values = prediction.values
     names = values["classes"].tolist() if "classes" in values else []
     odds = values["probabilities"].tolist()
     names = names or [str(i) for i in range(len(odds))]
     for share, name in sorted(zip(odds, names, strict=True), reverse=True)[:8]:
-        st.progress(min(max(share, 0.0), 1.0), f"{name}  **{number(share)}**")
+        st.progress(min(max(share, 0.0), 1.0), f"{class_words(task, name)}  **{number(share)}**")
 
 
 def draw_nearest(task: Any, record: DatasetRecord | None, prediction: Prediction, key: str) -> None:
@@ -182,5 +188,5 @@ def draw_nearest(task: Any, record: DatasetRecord | None, prediction: Prediction
         st.caption(tr("classes_page.nearest_elsewhere", names=", ".join(names[:3])))
         return
     pictures = task.thumbnails(record, shown)
-    tiles = [Tile(n, p, known[n]) for n, p in zip(shown, pictures, strict=True)]
+    tiles = [Tile(n, p, class_words(task, known[n])) for n, p in zip(shown, pictures, strict=True)]
     draw_tiles(tiles, key=key, label=tr("classes_panel.why.nearest"))

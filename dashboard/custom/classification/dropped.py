@@ -20,7 +20,7 @@ from dashboard.choices import (
     model_title,
     pick_model,
 )
-from dashboard.custom.classification.desk import draw_nearest, draw_odds
+from dashboard.custom.classification.desk import class_words, draw_nearest, draw_odds
 from dashboard.custom.classification.results import draw_results
 from dashboard.errors import fragment, frame
 from dashboard.layout import draw_empty
@@ -177,7 +177,9 @@ def _draw_answers(
     if len(names) > 1:
         rows = [_row(name, found[name][0]) for name in names]
         tiles = [
-            Tile(name, task.jpeg(found[name][1]), f"{row[1]} {number(row[2], 2)}")
+            Tile(
+                name, task.jpeg(found[name][1]), f"{class_words(task, row[1])} {number(row[2], 2)}"
+            )
             for name, row in zip(names, rows, strict=True)
         ]
         draw_tiles(
@@ -201,12 +203,13 @@ def _choose(key: str, name: str) -> None:
 def _draw_answer(
     task: Any, choices: Choices, name: str, prediction: Prediction, pixels: np.ndarray
 ) -> None:
-    file, decided, confidence = _row(name, prediction)
+    file, raw, confidence = _row(name, prediction)
+    decided = class_words(task, raw)
     with st.container(border=True):
         st.markdown(tr("classes_page.answer", name=file, decided=decided, share=confidence))
         left, right = st.columns((3, 4), gap="large")
         with left:
-            draw_odds(prediction)
+            draw_odds(task, prediction)
             model = choices.model
             record = list_records(task).get(model.card.dataset_id) if model is not None else None
             draw_nearest(task, record, prediction, f"{task.id}.dropped.nearest")

@@ -12,6 +12,7 @@ from dashboard.custom.classification.desk import (
     PAGE,
     Desk,
     choose_picture,
+    class_words,
     draw_more,
     draw_why,
     make_tiles,
@@ -68,10 +69,11 @@ def _draw_wall(desk: Desk) -> None:
     key = f"{desk.task.id}.results"
     st.markdown(f"**{tr('classes_page.results', n=len(names), run=desk.run.short_id)}**")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        shown = [class_words(desk.task, name) for name in classes]
         counts = np.bincount(decided, minlength=len(classes))
         chosen = st.pills(
             tr("classes_page.decided_class"), range(len(classes)), key=f"{key}.class",
-            format_func=lambda c: f"{classes[c]} ({number(int(counts[c]), 6)})",
+            format_func=lambda c: f"{shown[c]} ({number(int(counts[c]), 6)})",
         )  # fmt: skip
         order = st.segmented_control(
             tr("classes_page.order"), _ORDERS, default=_ORDERS[0], required=True,
@@ -82,7 +84,7 @@ def _draw_wall(desk: Desk) -> None:
     rows = rows[np.argsort(sign * confidence[rows], kind="stable")]
     count = int(st.session_state.get(f"{key}.shown", PAGE))
     some = rows[:count].tolist()
-    captions = [f"{classes[decided[i]]} {number(float(confidence[i]), 2)}" for i in some]
+    captions = [f"{shown[decided[i]]} {number(float(confidence[i]), 2)}" for i in some]
     picture = st.session_state.get(f"{key}.picture")
     draw_tiles(
         make_tiles(desk, [names[i] for i in some], captions, desk.marks.wrong),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -59,6 +59,7 @@ class Atlas:
         odds: `(N, C)` probabilities.
         classes: Names of the classes.
         backbone: Name of the timm model whose features they are, "" for the model's own.
+        name_of: From a class to its name as people read it.
     """
 
     item_ids: tuple[str, ...]
@@ -68,6 +69,7 @@ class Atlas:
     odds: Array
     classes: tuple[str, ...]
     backbone: str = ""
+    name_of: Callable[[str], Text] = verbatim
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -128,7 +130,7 @@ class Atlas:
         decided = statistics.decide(self.odds, threshold)
         numbers = decided if by == "decided" else self.labels
         names = [*self.classes, "–"]  # -1, without a label, is the last one
-        return _numbered([names[int(n)] for n in numbers], names)
+        return _numbered([names[int(n)] for n in numbers], names, self.name_of)
 
     def cluster_table(self, scores: Mapping[str, float]) -> TableView:
         """Say what the clusters agree with."""
@@ -182,9 +184,11 @@ def make_atlas(
 
 
 def _numbered(
-    words: Sequence[str], order: Sequence[str] | None = None
+    words: Sequence[str],
+    order: Sequence[str] | None = None,
+    name_of: Callable[[str], Text] = verbatim,
 ) -> tuple[Array, tuple[Text, ...]]:
     present = set(words)
     names = [w for w in (order or sorted(present)) if w in present]
     place = {name: min(i, _MOST_SERIES - 1) for i, name in enumerate(names)}
-    return np.array([place[w] for w in words]), tuple(verbatim(n) for n in names[:_MOST_SERIES])
+    return np.array([place[w] for w in words]), tuple(name_of(n) for n in names[:_MOST_SERIES])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,9 +61,14 @@ class Evaluation:
     """Hold the rows of one evaluation with everything that was computed of them."""
 
     def __init__(
-        self, rows: ItemStatistics, classes: Sequence[str], group_kind: GroupKind = "group"
+        self,
+        rows: ItemStatistics,
+        classes: Sequence[str],
+        group_kind: GroupKind = "group",
+        name_of: Callable[[str], Text] = verbatim,
     ) -> None:
         self.rows, self.classes, self.group_kind = rows, tuple(classes), group_kind
+        self._name_of = name_of
         self.truth, self.odds = st.truth_of(rows), st.probabilities_of(rows)
         self._items = rows.columns["item_id"]
         self.units = intervals.choose_units(rows.columns["group"], self._items)
@@ -84,7 +89,12 @@ class Evaluation:
     def without(self, item_ids: Sequence[str]) -> Evaluation:
         """Return the evaluation of the other items."""
         kept = ~np.isin(self._items, list(item_ids))
-        return Evaluation(self.rows.take(kept), self.classes, self.group_kind)
+        return Evaluation(self.rows.take(kept), self.classes, self.group_kind, self._name_of)
+
+    @property
+    def names(self) -> tuple[Text, ...]:
+        """Names of the classes, as people read them."""
+        return tuple(self._name_of(name) for name in self.classes)
 
     # decisions
 
@@ -134,7 +144,8 @@ class Evaluation:
         """Say what was scored; without known groups every picture is one."""
         if self.num_groups == len(self):
             return Text("classes_panel.source_single", n=len(self))
-        return Text("classes_panel.source", n=len(self), groups=self.num_groups)
+        groups = Text(f"metrics.unit.{self.group_kind}", n=self.num_groups)
+        return Text("classes_panel.source", n=len(self), groups=groups)
 
     def figures(
         self, threshold: float, metrics: Sequence[MetricInfo], bounds: Intervals
@@ -193,7 +204,7 @@ class Evaluation:
             bounds: Bounds of the 95 % interval of the area, by "auc".
         """
         if len(np.unique(self.truth)) < 2:
-            name = self.classes[int(self.truth[0])] if len(self) else "–"
+            name = self.names[int(self.truth[0])] if len(self) else "–"
             return (TextView(Text("classes_panel.curves.one_class", name=name), tone="info"),)
         if not self.is_binary:
             return (self._roc_of_classes(bounds),)
@@ -256,10 +267,10 @@ class Evaluation:
 
     def _roc_of_classes(self, bounds: Intervals) -> CurveView:
         curves = []
-        for number, name in enumerate(self.classes[:_MOST_CURVES]):
+        for number, name in enumerate(self.names[:_MOST_CURVES]):
             counts = st.sweep(self.truth == number, self.odds[:, number])
             x, y = _thinned(counts.false_alarms, counts.sensitivity)
-            curves.append(Curve(verbatim(name), x, y))
+            curves.append(Curve(name, x, y))
         chance = Curve(Text("classes_panel.curves.chance"), GRID, GRID, is_dashed=True)
         return CurveView(
             self._area_title(bounds), Text("classes_panel.curves.false_alarms"),

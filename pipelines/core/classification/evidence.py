@@ -18,7 +18,7 @@ from pipelines.contract import (
 )
 from pipelines.core.classification.evaluation import Evaluation
 from pipelines.core.classification.statistics import probabilities_of
-from pipelines.text import Text, verbatim
+from pipelines.text import Text
 from pipelines.views import GalleryView, TableView, View
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def report_sections(task: ImageClassification, context: ReportContext) -> list[R
     if rows is None or point is None or part is None:
         return [method]
     seen_least = rows.of_items(context.parts[part])
-    found = Evaluation(seen_least, _classes(rows, context), task.group_kind)
+    found = Evaluation(seen_least, _classes(rows, context), task.group_kind, task.class_text)
     bounds = context.intervals.get(part, {})
     views: list[View] = [*found.curves(point.threshold, bounds), *found.reliability()]
     views.append(_matrix(found, point.threshold))
@@ -114,10 +114,9 @@ def _classes(rows: ItemStatistics, context: ReportContext) -> tuple[str, ...]:
 
 def _matrix(found: Evaluation, threshold: float) -> TableView:
     cells = found.cells(threshold)
-    columns = (Text("classes_report.truth"), *(verbatim(name) for name in found.classes))
+    columns = (Text("classes_report.truth"), *found.names)
     rows = tuple(
-        (verbatim(name), *(int(n) for n in line))
-        for name, line in zip(found.classes, cells, strict=True)
+        (name, *(int(n) for n in line)) for name, line in zip(found.names, cells, strict=True)
     )
     return TableView(Text("classes_report.matrix"), columns, rows)
 
@@ -144,8 +143,8 @@ def _worst(found: Evaluation, threshold: float, samples: Sequence[Sample]) -> It
         tuple(
             Text(
                 "classes_report.error",
-                truth=found.classes[truth],
-                decided=found.classes[decided],
+                truth=found.names[truth],
+                decided=found.names[decided],
                 share=float(share),
             )
             for share, _, truth, decided in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +53,11 @@ class Index:
     def copies(self) -> list[tuple[int, ...]]:
         """Groups of identical pictures; files of one size outside of archives are read once."""
         return exact_copies(self.source.entries, self.reader)
+
+    @functools.cached_property
+    def look(self) -> Look:
+        """What decoding some pictures showed; once, though a page inspects and then registers."""
+        return look_at(self)
 
     @functools.cached_property
     def label_numbers(self) -> Any:
@@ -110,14 +115,23 @@ def source_path(record: DatasetRecord) -> Path:
 # --- report -------------------------------------------------------------------------------------
 
 
-def inspect_index(index: Index, path: Path, options: Options) -> Inspection:
-    """Report what was found: numbers, classes, groups, sizes, colours, and what is wrong."""
+def inspect_index(
+    index: Index, path: Path, options: Options, name_of: Callable[[str], Text] = verbatim
+) -> Inspection:
+    """Report what was found: numbers, classes, groups, sizes, colours, and what is wrong.
+
+    Args:
+        index: What was found.
+        path: Where.
+        options: How it is read.
+        name_of: From a class to its name as people read it.
+    """
     labels, entries = index.labels, index.source.entries
-    look = look_at(index)
+    look = index.look
     problems = [
         *labels.problems,
         *twice_named(entries, labels),
-        *_one_class(labels),
+        *_one_class(labels, name_of),
         *(Problem("warning", text, name) for name, text in index.source.refusals[:_LISTED]),
         *look.problems,
     ]
@@ -138,17 +152,18 @@ def inspect_index(index: Index, path: Path, options: Options) -> Inspection:
         files=(file,),
         items=items,
         options={**options, "classes": ",".join(labels.classes), "layout": labels.layout},
-        facts=_facts(index, look),
+        facts=_facts(index, look, name_of),
         problems=tuple(problems),
     )
 
 
-def _one_class(labels: Labels) -> list[Problem]:
+def _one_class(labels: Labels, name_of: Callable[[str], Text]) -> list[Problem]:
     """Warn of labels that nothing can be learned from, before somebody waits for a training."""
     present = {tag.label for tag in labels.tags} - {UNKNOWN}
     if len(present) != 1:
         return []
-    return [Problem("warning", Text("classes.one_class_found", name=labels.classes[present.pop()]))]
+    name = name_of(labels.classes[present.pop()])
+    return [Problem("warning", Text("classes.one_class_found", name=name))]
 
 
 def fingerprint(entries: Sequence[Entry]) -> str:
@@ -224,7 +239,9 @@ def _shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return (*problems[:_LISTED], rest)
 
 
-def _facts(index: Index, look: Look) -> tuple[tuple[Text, Any], ...]:
+def _facts(
+    index: Index, look: Look, name_of: Callable[[str], Text]
+) -> tuple[tuple[Text, Any], ...]:
     labels = index.labels
     counts = Counter(tag.label for tag in labels.tags)
     groups = {tag.group for tag in labels.tags if tag.group}
@@ -233,7 +250,7 @@ def _facts(index: Index, look: Look) -> tuple[tuple[Text, Any], ...]:
         (Text("classes.fact.labelled"), len(labels.tags) - counts[UNKNOWN]),
     ]
     facts += [
-        (Text("classes.fact.of_class", name=name), counts[i])
+        (Text("classes.fact.of_class", name=name_of(name)), counts[i])
         for i, name in enumerate(labels.classes)
     ]
     facts.append((Text("classes.fact.groups"), len(groups) or Text("classes.fact.unknown")))

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -23,7 +23,7 @@ from pipelines.core.classification.index import Index
 from pipelines.core.classification.labels import UNKNOWN
 from pipelines.core.classification.statistics import decide
 from pipelines.errors import DataFormatError
-from pipelines.text import Text, verbatim
+from pipelines.text import LANGUAGES, Text, render, verbatim
 from pipelines.views import (
     Figure,
     FiguresView,
@@ -50,6 +50,8 @@ _LINE: Final = 600
 _MOST_PAIRS: Final = 6
 _CHECKED_SHARE: Final = 0.2
 """Held out to look for leaks where a training holds out by itself."""
+_MOST_MEASURED: Final = 300
+"""Pictures whose colours are measured, evenly spread."""
 _LONGEST_NAME: Final = 16
 """Letters that stand in one line under a picture."""
 
@@ -107,11 +109,10 @@ def sample_wall(
     views: list[View] = []
     for number in [*range(len(classes)), UNKNOWN]:
         rows = np.flatnonzero(index.label_numbers == number)
-        known = "" if number == UNKNOWN else classes[number].casefold()
-        if not len(rows) or wanted not in known:
+        name = _class_name(task.class_text, classes, number)
+        if not len(rows) or not _is_named(name, "" if number == UNKNOWN else wanted):
             continue
         chosen = rng.choice(rows, min(_ON_WALL, len(rows)), replace=False)
-        name = _class_name(classes, number)
         title = Text("classes_panel.wall.title", name=name, n=len(rows))
         views.append(_gallery(index, [int(i) for i in chosen], title))
     return views
@@ -128,7 +129,7 @@ def picture_viewer(task: ImageClassification, context: PanelContext, controls: N
     box = _box(task, pixels)
     if box is not None:
         layers.append(GridLayer(_thick(box, pixels), Text("classes_panel.picture.box")))
-    name = _class_name(_classes(task, context), _truth(sample))
+    name = _class_name(task.class_text, _classes(task, context), _truth(sample))
     title = Text("classes_panel.picture.title", item=sample.item_id, name=name)
     return [ImageView(title, (Pane(name, tuple(layers)),), unit="px")]
 
@@ -164,26 +165,47 @@ def class_balance(task: ImageClassification, context: PanelContext, controls: No
     classes = _classes(task, context)
     counts = Counter(tag.label for tag in index.labels.tags)
     total = max(1, sum(counts[i] for i in range(len(classes))))
+    labels, colours = _colours(index)
     rows: list[tuple[Any, ...]] = []
     for i, name in enumerate(classes):
         groups = {t.group for t in index.labels.tags if t.label == i and t.group}
-        rows.append((name, counts[i], counts[i] / total, len(groups) or math.nan))
+        facts = (counts[i], counts[i] / total, len(groups) or math.nan)
+        rows.append((task.class_text(name), *facts, _colour_words(colours[labels == i])))
     if counts[UNKNOWN]:
-        rows.append((Text("classes.unlabelled"), counts[UNKNOWN], math.nan, math.nan))
-    columns = ("class", "pictures", "share", "groups")
+        colour = _colour_words(colours[labels == UNKNOWN])
+        rows.append((Text("classes.unlabelled"), counts[UNKNOWN], math.nan, math.nan, colour))
+    columns = ("class", "pictures", "share", "groups", "colour")
     table = TableView(
         Text("classes_panel.balance.title", n=total),
         tuple(Text(f"classes_panel.balance.{c}") for c in columns), tuple(rows), "balance.csv",
     )  # fmt: skip
-    return [table, _brightness(index)]
+    return [table, _brightness(colours.mean(axis=1))]
 
 
-def _brightness(index: Index) -> HistogramView:
-    step = max(1, len(index.source.entries) // 300)
-    some = index.source.entries[::step]
-    pictures = decode_all(index.reader, some)
-    values = [float(p[::3, ::3].mean()) for p in pictures if not isinstance(p, Exception)]
-    counts, edges = np.histogram(values, bins=32, range=(0, 255))
+def _colours(index: Index) -> tuple[Array, Array]:
+    """Return label and mean red, green, blue, `(N,)` and `(N, 3)` in 0 to 255, of some pictures."""
+    step = max(1, len(index.source.entries) // _MOST_MEASURED)
+    pictures = decode_all(index.reader, index.source.entries[::step])
+    found = [
+        (label, *pixels[::3, ::3].reshape(-1, 3).mean(axis=0))
+        for label, pixels in zip(index.label_numbers[::step], pictures, strict=True)
+        if not isinstance(pixels, Exception)
+    ]
+    table = np.array(found, np.float64).reshape(-1, 4)
+    return table[:, 0].astype(int), table[:, 1:]
+
+
+def _colour_words(colours: Array) -> str:
+    """Write the mean colour and its spread between pictures: a class may differ by its stain."""
+    if not len(colours):
+        return "–"
+    mean, spread = colours.mean(axis=0), colours.std(axis=0)
+    return ", ".join(f"{m:.0f} ± {s:.0f}" for m, s in zip(mean, spread, strict=True))
+
+
+def _brightness(values: Array) -> HistogramView:
+    # cells on black fill a tenth of the scale: bins over all of it would show two bars
+    counts, edges = np.histogram(values, bins=32)
     return HistogramView(
         Text("classes_panel.balance.brightness", n=len(values)), edges, counts,
         Text("classes_panel.balance.brightness_axis"),
@@ -246,20 +268,24 @@ def explanation(task: ImageClassification, context: PanelContext, controls: None
     pixels = np.asarray(context.sample.image)
     point = context.operating_point
     threshold = None if point is None else point.threshold
-    views = explain(pixels, prediction, _classes(task, context), threshold)
+    views = explain(pixels, prediction, _classes(task, context), threshold, task.class_text)
     index = _index(task, context)
     near = [str(i) for i in prediction.values.get("nearest", ()) if str(i) in index.places]
     if near:
         rows = [index.places[i] for i in near]
         labels = [index.labels.tags[i].label for i in rows]
-        names = tuple(_class_name(index.labels.classes, label) for label in labels)
+        names = tuple(_class_name(task.class_text, index.labels.classes, i) for i in labels)
         tiles = tuple(_tile(index, i) for i in rows)
         views.append(GalleryView(Text("classes_panel.why.nearest"), tiles, names))
     return [*views, TextView(Text("classes.not_for_diagnosis"), tone="info")]
 
 
 def explain(
-    pixels: Pixels, prediction: Prediction, classes: Sequence[str], threshold: float | None = None
+    pixels: Pixels,
+    prediction: Prediction,
+    classes: Sequence[str],
+    threshold: float | None = None,
+    name_of: Callable[[str], Text] = verbatim,
 ) -> list[View]:
     """Show the probabilities of a picture and where the model looked.
 
@@ -268,13 +294,14 @@ def explain(
         prediction: With "probabilities", and "cam" where the model has a map.
         classes: Names of the classes, unless the prediction carries its own.
         threshold: Where the second of two classes is decided; None takes the most probable one.
+        name_of: From a class to its name as people read it.
     """
-    names = classes_in(prediction.values, classes)
+    names = [name_of(name) for name in classes_in(prediction.values, classes)]
     odds = np.asarray(prediction.values["probabilities"], np.float64)
     best = int(np.argmax(odds))
     decided = best if threshold is None else int(decide(odds[None], threshold)[0])
     title = Text("classes_panel.why.title", name=names[decided], share=float(odds[decided]))
-    figures = tuple(Figure(verbatim(n), float(p)) for n, p in zip(names, odds, strict=True))
+    figures = tuple(Figure(n, float(p)) for n, p in zip(names, odds, strict=True))
     if "cam" in prediction.values:
         shown: View = _cam_view(pixels, prediction.values["cam"], names[best])
     else:
@@ -283,14 +310,20 @@ def explain(
     return [FiguresView(title, figures), shown]
 
 
-def answer_pane(sample: Any, prediction: Prediction, threshold: float, name: Text) -> Pane:
+def answer_pane(
+    sample: Any,
+    prediction: Prediction,
+    threshold: float,
+    name: Text,
+    name_of: Callable[[str], Text] = verbatim,
+) -> Pane:
     """Show a picture with the class that a model decides for, and where it looked."""
     pixels = np.asarray(sample.image)
     names = classes_in(prediction.values, sample.meta.get("classes", ()))
     odds = np.asarray(prediction.values["probabilities"], np.float64)
     decided = int(decide(odds[None], threshold)[0])
     title = Text(
-        "compare.answer", model=name, name=_class_name(names, decided),
+        "compare.answer", model=name, name=_class_name(name_of, names, decided),
         share=float(odds[decided]),
     )  # fmt: skip
     layers: list[Any] = [PixelLayer(pixels)]
@@ -307,7 +340,7 @@ def _heat_layer(pixels: Pixels, cam: Array) -> ScalarLayer:
     return ScalarLayer(smooth, Text("classes_panel.why.heat"), 0.0, 1.0, "magma", 0.5)
 
 
-def _cam_view(pixels: Pixels, cam: Array, name: str) -> ImageView:
+def _cam_view(pixels: Pixels, cam: Array, name: Text) -> ImageView:
     heat = _heat_layer(pixels, cam)
     panes = (
         Pane(Text("classes_panel.why.picture"), (PixelLayer(pixels),)),
@@ -342,8 +375,13 @@ def _truth(sample: Any) -> int:
     return UNKNOWN if sample.truth is None else int(sample.truth)
 
 
-def _class_name(classes: Sequence[str], number: int) -> Text:
-    return Text("classes.unlabelled") if number == UNKNOWN else verbatim(classes[number])
+def _class_name(name_of: Callable[[str], Text], classes: Sequence[str], number: int) -> Text:
+    return Text("classes.unlabelled") if number == UNKNOWN else name_of(classes[number])
+
+
+def _is_named(name: Text, wanted: str) -> bool:
+    """Tell whether what somebody typed stands in a name, in whatever language they read."""
+    return any(wanted in render(name, spoken).casefold() for spoken in LANGUAGES)
 
 
 def _tile(index: Index, row: int) -> Pixels:

@@ -53,7 +53,7 @@ from pipelines.core.classification.labels import (
     values_by_id,
 )
 from pipelines.errors import DataFormatError, LeakError
-from pipelines.text import Text
+from pipelines.text import Text, verbatim
 from pipelines.views import Pane, View
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ImageClassification(Task):
     def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
         """Report what stands at a path."""
         index = self.open(source, options)
-        return inspect_index(index, source, options)
+        return inspect_index(index, source, options, self.class_text)
 
     def open(self, path: Path, options: Mapping[str, str]) -> Index:
         """List the pictures at a path with their labels."""
@@ -281,6 +281,10 @@ class ImageClassification(Task):
         """Return the names of the classes of a data set."""
         return self.index_of(record).labels.classes
 
+    def class_text(self, name: str) -> Text:
+        """Name a class for people; files and the command line keep `name` itself."""
+        return verbatim(name)
+
     def open_predictions(self, folder: Path) -> Mapping[str, Prediction]:
         """Open a prediction folder or a CSV of probabilities, which itself knows no groups."""
         found = dict(files.read(folder))
@@ -379,7 +383,7 @@ class ImageClassification(Task):
         """Show a picture with the model's answer and, where it has one, its heat map."""
         from pipelines.core.classification.panels import answer_pane
 
-        return answer_pane(sample, prediction, operating_point.threshold, name)
+        return answer_pane(sample, prediction, operating_point.threshold, name, self.class_text)
 
     def truths(self, rows: ItemStatistics) -> Mapping[str, tuple[float, ...]]:
         """Return the class of each item."""
@@ -407,7 +411,7 @@ class ImageClassification(Task):
         """Answer what the Evaluate step asks of rows at any threshold."""
         from pipelines.core.classification.evaluation import Evaluation
 
-        return Evaluation(rows, classes, self.group_kind)
+        return Evaluation(rows, classes, self.group_kind, self.class_text)
 
     def label_marks(self, path: Path, owner: str) -> LabelMarks:
         """Open a person's marks on wrong labels, kept in a file of their own."""
@@ -435,13 +439,14 @@ class ImageClassification(Task):
         from pipelines.core.classification.panels import explain
 
         sample = self.open_dataset(record, [item_id])[0]
-        return explain(np.asarray(sample.image), prediction, self.class_names(record))
+        classes = self.class_names(record)
+        return explain(np.asarray(sample.image), prediction, classes, name_of=self.class_text)
 
     def explain_pixels(self, pixels: Array, prediction: Prediction) -> Sequence[View]:
         """Show the probabilities of a picture that is in no data set, as `explain` does."""
         from pipelines.core.classification.panels import explain
 
-        return explain(pixels, prediction, ())
+        return explain(pixels, prediction, (), name_of=self.class_text)
 
     def jpeg(self, pixels: Array) -> bytes:
         """Pack `(H, W, 3)` uint8 pixels as a small square JPEG."""
@@ -453,7 +458,8 @@ class ImageClassification(Task):
         """Gather what a map of predicted pictures shows; None for too few of them."""
         from pipelines.core.classification.atlas import make_atlas
 
-        return make_atlas(self.index_of(record), predictions, self.class_names(record))
+        found = make_atlas(self.index_of(record), predictions, self.class_names(record))
+        return found and dataclasses.replace(found, name_of=self.class_text)
 
     def embed_by_backbone(
         self, record: DatasetRecord, item_ids: Sequence[str], name: str

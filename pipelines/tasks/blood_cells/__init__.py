@@ -96,6 +96,10 @@ class BloodCells(ImageClassification):
         """The classes are known without labels too."""
         return data.CLASSES
 
+    def class_text(self, name: str) -> Text:
+        """Name a class in words with the short name that C-NMC gives it."""
+        return Text(f"cells.class.{name}") if name in data.CLASSES else super().class_text(name)
+
     def write_builtin_sample(self, folder: Path) -> None:
         """Write generated cells in the layout of C-NMC."""
         fake.write_sample(folder)

@@ -109,6 +109,10 @@ class HistoPatches(ImageClassification):
         """The classes are known without labels too."""
         return data.CLASSES
 
+    def class_text(self, name: str) -> Text:
+        """Name a class in words."""
+        return Text(f"histo.class.{name}") if name in data.CLASSES else super().class_text(name)
+
     def write_builtin_sample(self, folder: Path) -> None:
         """Write generated patches in Kaggle's layout."""
         fake.write_sample(folder)
