@@ -212,6 +212,38 @@ def test_french_uses_the_typographic_apostrophe() -> None:
     assert wrong == []
 
 
+def test_every_explanation_ends_as_a_sentence_does() -> None:
+    """Those of one task had no full stop, so that a form of two tasks looked like two products."""
+    wrong = [
+        f"{language}: {text_id}"
+        for language in LANGUAGES
+        for text_id, entry in CATALOGUES[language].items()
+        if text_id.endswith(".help") and text_id != "cli.help"
+        for form in entry.forms
+        if not form.rstrip(")").endswith((".", "?", "!", "…"))
+    ]
+    assert wrong == []
+
+
+SHARED_OPTIONS = ("device", "max_steps", "precision", "ema_decay", "symmetries")
+
+
+@pytest.mark.parametrize("option", SHARED_OPTIONS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_option_of_several_tasks_has_one_name(option: str, language: Language) -> None:
+    """ "Limite de pas" in one form was « Nombre maximal de pas » in the next."""
+    kinds = {task.config_type for task in registry.load_tasks()[0]}
+    infos = [i for kind in kinds for i in config.describe(kind) if i.name == option]
+
+    names = {render(info.label, language) for info in infos}
+
+    assert len(infos) > 1
+    assert len(names) == 1
+    if option == "device":
+        choices = [[render(i.choice_label(c), language) for c in i.choices] for i in infos]
+        assert all(words == choices[0] for words in choices)
+
+
 def test_every_pattern_can_be_filled_in() -> None:
     for language in LANGUAGES:
         for text_id, entry in CATALOGUES[language].items():
