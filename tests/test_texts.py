@@ -231,7 +231,7 @@ SHARED_OPTIONS = ("device", "max_steps", "precision", "ema_decay", "symmetries")
 @pytest.mark.parametrize("option", SHARED_OPTIONS)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_option_of_several_tasks_has_one_name(option: str, language: Language) -> None:
-    """ "Limite de pas" in one form was « Nombre maximal de pas » in the next."""
+    """« Limite de pas » on one form was « Nombre maximal de pas » on the next."""
     kinds = {task.config_type for task in registry.load_tasks()[0]}
     infos = [i for kind in kinds for i in config.describe(kind) if i.name == option]
 
@@ -336,6 +336,7 @@ def test_words_that_bypass_the_catalogues_are_found(source: str) -> None:
         "st.download_button('CSV', data=b'')",
         "st.selectbox(tr('pages.home'), ['a', 'b'], format_func=name_of)",
         "path.write_bytes(b'x')",
+        "_log.warning('uploads could not be read', exc_info=True)",
     ],
 )
 def test_what_is_no_word_is_let_through(source: str) -> None:
