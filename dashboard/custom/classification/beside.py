@@ -11,13 +11,14 @@ from dashboard.compare.result import figure_words, leaderboard_view
 from dashboard.renderers import draw
 from dashboard.run_panel import draw_run
 from dashboard.words import language, say, tr
+from pipelines import config as configs
 from pipelines.compare.comparison import Comparison, compare, note_of_test
 from pipelines.compare.entries import entry_of_run, rename, stamp_of
 from pipelines.contract import Task
 from pipelines.jobs.engines import local
 from pipelines.jobs.store import NewRun, Run, Status, create_run, list_runs
 from pipelines.settings import load_settings
-from pipelines.text import Text
+from pipelines.text import Text, format_duration
 from pipelines.views import TableView
 
 _PINNED = "classes.beside.pinned"
@@ -84,8 +85,10 @@ def _is_usable(run: Run) -> bool:
 
 def _draw_start(task: Task, network: Run, options: dict[str, Any]) -> None:
     st.caption(tr("classes_beside.none"))
-    key = f"{task.id}.beside.start"
-    if not st.button(tr("classes_beside.start"), key=key, icon=":material/play_arrow:"):
+    config = configs.parse(task.config_type, options)
+    seconds = task.estimate_for(network.dataset(), config, "cpu")
+    words = tr("classes_beside.start", duration=format_duration(seconds, language()))
+    if not st.button(words, key=f"{task.id}.beside.start", icon=":material/play_arrow:"):
         return
     settings = load_settings()
     new = NewRun(

@@ -170,7 +170,7 @@ def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> 
             for decided, place in enumerate(columns[1:]):
                 count = int(counts[row, decided])
                 has_share = total and len(classes) < 3  # more columns have no room for it
-                share = f" · {round(100 * count / total)} %" if has_share else ""
+                share = f" · {tr('classes_page.share', value=count / total)}" if has_share else ""
                 place.button(
                     f"**{number(count, 6)}**{share}", key=f"{key}.{row}.{decided}",
                     type="primary" if (row, decided) == cell else "secondary", width="stretch",
