@@ -225,6 +225,16 @@ def test_every_explanation_ends_as_a_sentence_does() -> None:
     assert wrong == []
 
 
+def test_every_help_of_a_command_is_a_sentence() -> None:
+    cli = importlib.import_module("pipelines.cli")
+    commands = [*cli.commands(), *(c for t in registry.load_tasks()[0] for c in t.commands())]
+    texts = {t for c in commands for t in (c.summary, *(a.help for a in c.arguments))}
+
+    said = [render(text, language) for text in texts for language in LANGUAGES]
+
+    assert [words for words in said if not words.endswith(".")] == []
+
+
 SHARED_OPTIONS = ("device", "max_steps", "precision", "ema_decay", "symmetries")
 
 
