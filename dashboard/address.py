@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+_LOST: Final = "address.lost"
 _LATE_S: Final = 3.0  # how long a request may carry an address that the page has replaced since
 
 
@@ -21,7 +22,8 @@ def restore(name: str, key: str, options: Sequence[str], default: str | None) ->
     Args:
         name: Parameter in the address.
         key: Key of the widget that shows it.
-        options: Values that the widget accepts; anything else in the address is ignored.
+        options: Values that the widget accepts; anything else in the address is ignored, and
+            remembered for `take_lost`.
         default: Value when neither address nor session has one.
 
     Returns:
@@ -30,8 +32,11 @@ def restore(name: str, key: str, options: Sequence[str], default: str | None) ->
     asked = st.query_params.get(name)
     if _went_back(name, asked):
         st.session_state[key] = default
-    if asked is not None and asked != st.session_state.get(_seen(name)) and asked in options:
-        st.session_state[key] = asked
+    if asked and asked != st.session_state.get(_seen(name)):
+        if asked in options:
+            st.session_state[key] = asked
+        else:
+            note_lost(name, asked)
     value = st.session_state.get(key)
     if value not in options:  # also when a step without the widget dropped it
         value = asked if asked in options else default
@@ -51,6 +56,17 @@ def keep(name: str, value: str | None) -> None:
     else:
         st.query_params[name] = value
     st.session_state[_seen(name)] = value
+
+
+def note_lost(name: str, asked: str) -> None:
+    """Remember that the address names what is not here."""
+    st.session_state.setdefault(_LOST, {})[name] = asked
+
+
+def take_lost() -> dict[str, str]:
+    """Return what the address named and is not here, by the names of its parameters, once."""
+    lost: dict[str, str] = st.session_state.pop(_LOST, {})
+    return lost
 
 
 def note_page(path: str) -> None:

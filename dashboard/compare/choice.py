@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.address import keep, restore
+from dashboard.address import keep, note_lost, restore
 from dashboard.words import say, say_plainly, tr
 from pipelines import datasets
 from pipelines.compare.comparison import Comparison, compare
@@ -98,6 +98,9 @@ def _take_from_address(runs: Mapping[str, Run]) -> None:
         members = name.split(JOIN)
         if len(members) > 1 and all(member in runs for member in members):
             add_ensemble(members)
+    gone = dict.fromkeys(m for name in names for m in name.split(JOIN) if m not in runs)
+    if gone:
+        note_lost("runs", ", ".join(gone))
     st.session_state[f"{_RUNS}.{st.session_state['compare.task']}"] = names
 
 

@@ -8,7 +8,7 @@ from dashboard.address import keep, restore
 from dashboard.compare import differences, ensembles, locked, result
 from dashboard.compare.choice import Chosen, compare_chosen, draw_other_folder, pick, scored_tasks
 from dashboard.errors import fragment, frame
-from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty, draw_head
+from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty, draw_head, draw_lost
 from dashboard.renderers import draw
 from dashboard.same_code import draw_same_code
 from dashboard.words import say, tr
@@ -40,6 +40,7 @@ def show() -> None:
             metric = _pick_metric(chosen)
             draw_other_folder()
         with right, frame():
+            draw_lost("runs")
             _draw_chosen(chosen, metric)
 
 

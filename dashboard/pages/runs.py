@@ -13,7 +13,7 @@ from dashboard.choices import score_words
 from dashboard.errors import frame
 from dashboard.errors import show as show_error
 from dashboard.evidence_panel import draw_evidence, draw_import
-from dashboard.layout import draw_empty, draw_head
+from dashboard.layout import draw_empty, draw_head, draw_lost
 from dashboard.run_panel import draw_cost, draw_run
 from dashboard.state import leave_notice
 from dashboard.study_panel import draw_studies
@@ -56,6 +56,7 @@ def show() -> None:
     by_id = {run.run_id: run for run in listing.runs}
     _draw_table(listing.runs)
     chosen = restore("open", "runs.open", list(by_id), listing.runs[0].run_id)
+    draw_lost("open")
     st.selectbox(
         tr("runs.open"), list(by_id), format_func=lambda i: _name(by_id[i]), key="runs.open"
     )

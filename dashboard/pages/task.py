@@ -12,7 +12,7 @@ from dashboard.address import keep, restore
 from dashboard.choices import Choices, model_title, read_choices, score_words
 from dashboard.compare.openings import with_openings
 from dashboard.errors import frame
-from dashboard.layout import draw_head, draw_strip
+from dashboard.layout import draw_head, draw_lost, draw_strip
 from dashboard.steps import data, evaluate, explore, predict, train
 from dashboard.words import say, tr
 from pipelines import datasets
@@ -57,6 +57,7 @@ def show_steps(
     task = get_task(task_id)
     draw_head(task.icon, say(task.title), say(task.summary))
     choices = read_choices(task)
+    draw_lost("data", "model", "run")
     _draw_strip(task, choices)
     step = _pick_step(task, replaced or {})
     with frame():

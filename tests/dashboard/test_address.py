@@ -241,3 +241,25 @@ def test_a_widget_that_comes_back_is_told_its_value_by_the_page() -> None:
     widget = app.button_group(key="choice.colour")
     assert widget.proto.set_value
     assert widget.value == "green"
+
+
+LOST = (
+    PAGE
+    + """
+from dashboard.address import take_lost
+st.session_state["lost"] = take_lost()
+"""
+)
+
+
+def test_what_the_address_names_in_vain_is_told_once() -> None:
+    """A link to a deleted run showed the figures of another one without a word."""
+    app = AppTest.from_string(LOST, default_timeout=60)
+    app.query_params["colour"] = "purple"
+    app.run()
+    assert (shown(app), app.session_state["lost"]) == ("red", {"colour": "purple"})
+    app.button_group(key="choice.colour").set_value("green").run()
+    assert app.session_state["lost"] == {}
+    app.query_params["colour"] = "blue"
+    app.run()
+    assert app.session_state["lost"] == {}

@@ -151,6 +151,7 @@ def test_a_deleted_or_damaged_run_is_said_and_the_page_stands(settings) -> None:
     app = draw(runs=names(first, second))
     assert not app.exception
     assert app.multiselect[0].value == [first.run_id]
+    assert f"no scores: {second.run_id}." in words_of(app)
 
 
 def test_runs_without_common_items_are_said_to_share_none(settings) -> None:

@@ -570,6 +570,21 @@ def test_the_list_says_when_a_run_was_made_before_words_of_any_length(settings: 
     assert run.short_id in table["Essai"][0]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [(TASK_PAGE, "data"), (TASK_PAGE, "model"), (TASK_PAGE, "run"), (other_page("runs"), "open")],
+)
+def test_a_link_to_what_is_gone_says_so(
+    scored: Run, script: str, name: str, language: Language
+) -> None:
+    """What stood there instead was taken for what the link had named."""
+    app = draw(script, language, step="evaluate", **{name: "gone*1*"})
+    assert_sound(app)
+    expected = render(Text(f"pages.lost.{name}", name="gone*1*"), language, escape=as_plain)
+    assert expected in [warning.value for warning in app.warning]
+
+
 def test_a_deleted_run_comes_back_with_undo(settings: Settings) -> None:
     run = training(settings, RunState(Status.FINISHED, 9, 9))
     app = draw(other_page("runs"))
