@@ -251,6 +251,10 @@ def test_a_submission_stands_in_the_order_of_the_sample_and_is_accepted(home, tm
         ("id,label\na,0.1\nb,0.2\nc,0.3\n", "classes.submission_foreign"),
         ("id,label\na,0.1\nb,0.2\nb,0.2\n", "classes.submission_twice"),
         ("file,p\na,0.1\nb,0.2\n", "classes.submission_columns"),
+        ("id;label\r\na;0.1\r\nb;0.2\r\n", "classes_submission.separator"),
+        ('id,label\na,"0,1"\nb,"0,2"\n', "classes_submission.comma"),
+        ("id,label\na,\nb,0.2\n", "classes_submission.blank"),
+        ("id,label\na.tif,0.1\nb.tif,0.2\n", "classes_submission.endings"),
     ],
 )
 def test_a_wrong_submission_is_told_what_is_wrong(text, text_id):

@@ -27,7 +27,7 @@ from dashboard.layout import draw_empty
 from dashboard.renderers import draw_all
 from dashboard.steps import predict
 from dashboard.tiles import Tile, draw_tiles
-from dashboard.words import number, say, tr
+from dashboard.words import number, say, say_plainly, tr
 from pipelines.contract import Prediction, Task
 from pipelines.core.checkpoints import CheckpointEntry
 from pipelines.jobs import warm
@@ -129,6 +129,9 @@ def _draw_dropped(
     for answer in answers:
         if isinstance(answer, Text):
             st.error(say(answer), icon=":material/error:")
+    for name, (_, pixels) in found.items():
+        if (doubt := task.doubt(name, pixels)) is not None:
+            st.warning(say_plainly(doubt), icon=":material/warning:")
     if found:
         _draw_answers(task, choices, found)
 

@@ -89,10 +89,24 @@ def check_submission(text: str, wanted: Sequence[str], name: str) -> list[Text]:
         return [Text("classes.submission_columns", file=name, columns=", ".join(table.columns))]
     ids = [row["id"] for row in table.rows]
     problems = []
+    if "," not in text.splitlines()[0]:
+        problems.append(Text("classes_submission.separator", file=name))
     if len(set(ids)) < len(ids):
         problems.append(Text("classes.submission_twice", file=name, n=len(ids) - len(set(ids))))
-    missing = [i for i in wanted if i not in set(ids)]
-    foreign = [i for i in ids if i not in set(wanted)] if wanted else []
+    problems += _wrong_ids(ids, wanted, name)
+    if wanted and ids != list(wanted) and set(ids) == set(wanted) and len(ids) == len(wanted):
+        problems.append(Text("classes.submission_order", file=name))
+    return [*problems, *_wrong_shares(table.rows, name)]
+
+
+def _wrong_ids(ids: Sequence[str], wanted: Sequence[str], name: str) -> list[Text]:
+    """Name the ids that the sample has and the submission lacks, and the other way round."""
+    known, given = set(wanted), set(ids)
+    missing = [i for i in wanted if i not in given]
+    foreign = [i for i in ids if i not in known] if wanted else []
+    if missing and known <= {stem_of(i) for i in ids}:
+        return [Text("classes_submission.endings", file=name, got=foreign[0], wanted=missing[0])]
+    problems = []
     if missing:
         problems.append(
             Text("classes.submission_missing", file=name, ids=missing[:3], n=len(missing))
@@ -101,15 +115,20 @@ def check_submission(text: str, wanted: Sequence[str], name: str) -> list[Text]:
         problems.append(
             Text("classes.submission_foreign", file=name, ids=foreign[:3], n=len(foreign))
         )
-    if wanted and not problems and ids != list(wanted):
-        problems.append(Text("classes.submission_order", file=name))
-    wrong = [row for row in table.rows if not _is_share(row["label"])]
-    if wrong:
-        problems.append(
-            Text("classes.submission_range", file=name, id=wrong[0]["id"],
-                 value=wrong[0]["label"], n=len(wrong))
-        )  # fmt: skip
     return problems
+
+
+def _wrong_shares(rows: Sequence[Mapping[str, str]], name: str) -> list[Text]:
+    """Name the first value that is no probability, and what it looks like."""
+    wrong = [row for row in rows if not _is_share(row["label"])]
+    if not wrong:
+        return []
+    first, value = wrong[0]["id"], wrong[0]["label"]
+    if not value:
+        return [Text("classes_submission.blank", file=name, id=first, n=len(wrong))]
+    if _is_share(value.replace(",", ".")):
+        return [Text("classes_submission.comma", file=name, id=first, value=value, n=len(wrong))]
+    return [Text("classes.submission_range", file=name, id=first, value=value, n=len(wrong))]
 
 
 def _is_share(value: str) -> bool:

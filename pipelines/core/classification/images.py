@@ -318,10 +318,17 @@ def decode(content: bytes, name: str) -> Pixels:
     if plain is not None and plain.shape[0] * plain.shape[1] <= MAX_PIXELS:
         return plain
     if picture_format(content[:16]) is None:
-        raise DataFormatError(Text("classes.no_picture", file=name))
+        raise DataFormatError(_why_no_picture(name))
     header = read_picture_header(file, name, len(content))
     _check_size(header.height, header.width, name)
     return to_rgb(decode_picture(file, name, is_upright=True))
+
+
+def _why_no_picture(name: str) -> Text:
+    ending = f".{name.rpartition('.')[2].lower()}"
+    if ending in OTHER_PICTURES:
+        return Text("images.other_kind", ending=ending, file=name, n=1)
+    return Text("classes.no_picture", file=name)
 
 
 def _decode_tiff(file: io.BytesIO, name: str) -> Pixels:

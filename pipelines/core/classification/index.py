@@ -209,7 +209,7 @@ def look_at(index: Index) -> Look:
         sizes[(pixels.shape[0], pixels.shape[1])] += 1
         small = pixels[::4, ::4]
         colours.append(small.reshape(-1, 3).mean(axis=0))
-        if wrong := _what_is_wrong(small, pixels.shape):
+        if wrong := what_is_wrong(small, pixels.shape):
             problems.append(Problem("warning", Text(wrong, file=entry.name), entry.name))
         elif _is_grey(small):
             grey.append(entry.name)
@@ -221,7 +221,8 @@ def look_at(index: Index) -> Look:
     return Look(len(some), sizes, np.array(colours).reshape(-1, 3), _shortened(problems))
 
 
-def _what_is_wrong(small: Pixels, shape: tuple[int, ...]) -> str:
+def what_is_wrong(small: Pixels, shape: tuple[int, ...]) -> str:
+    """Return the id of what is wrong with a picture, from some of its pixels, or ""."""
     if min(shape[:2]) < _TINY_PX:
         return "classes.tiny"
     return "classes.constant" if int(small.max()) - int(small.min()) < 2 else ""

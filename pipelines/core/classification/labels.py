@@ -107,6 +107,8 @@ def parse_table(text: str, name: str) -> Table:
         rows = tuple(_rows(reader, len(columns), name))
     except csv.Error as error:
         raise DataFormatError(Text("classes.table_broken", file=name)) from error
+    if any(not c.isprintable() or "\ufffd" in c for c in columns):  # another kind of file
+        raise DataFormatError(Text("classes.table_broken", file=name))
     if not rows or not any(columns):
         raise DataFormatError(Text("classes.table_empty", file=name))
     return Table(name, columns, rows)

@@ -43,7 +43,13 @@ from pipelines.core.classification.config import (
     ClassificationConfig,
 )
 from pipelines.core.classification.images import LazyPicture, Source, fit_square, stem_of
-from pipelines.core.classification.index import Index, inspect_index, open_index, source_path
+from pipelines.core.classification.index import (
+    Index,
+    inspect_index,
+    open_index,
+    source_path,
+    what_is_wrong,
+)
 from pipelines.core.classification.labels import (
     UNKNOWN,
     Labels,
@@ -447,6 +453,11 @@ class ImageClassification(Task):
         from pipelines.core.classification.panels import explain
 
         return explain(pixels, prediction, (), name_of=self.class_text)
+
+    def doubt(self, name: str, pixels: Array) -> Text | None:
+        """Say why an answer on a picture means nothing: it is tiny, or of one single colour."""
+        wrong = what_is_wrong(pixels, pixels.shape)
+        return Text(wrong, file=name) if wrong else None
 
     def jpeg(self, pixels: Array) -> bytes:
         """Pack `(H, W, 3)` uint8 pixels as a small square JPEG."""

@@ -16,6 +16,7 @@ from pipelines.core.classification.images import Entry, PictureReader, Source, d
 from pipelines.core.classification.labels import parse_table
 from pipelines.errors import DataFormatError
 from pipelines.registry import get_task
+from tests.wording import assert_clear
 
 
 def picture() -> bytes:
@@ -95,3 +96,14 @@ def test_pictures_that_cannot_be_read_are_not_kept_in_memory(tmp_path: Path) -> 
     tracemalloc.stop()
     assert all(isinstance(error, DataFormatError) for error in errors)
     assert held < 8_000_000
+
+
+def test_an_answer_on_a_picture_that_shows_nothing_is_doubted() -> None:
+    """A picture of one pixel was given a class with a confidence of 0.97, and nothing else."""
+    task = get_task("own_images")
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+    assert task.doubt("a.png", noise) is None
+    for pixels, text_id in ((noise[:1, :1], "classes.tiny"), (noise * 0, "classes.constant")):
+        doubt = task.doubt("a.png", pixels)
+        assert doubt.id == text_id
+        assert_clear(doubt, "a.png")

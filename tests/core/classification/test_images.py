@@ -171,6 +171,13 @@ def test_a_photograph_is_turned_as_its_camera_says(turned):
     np.testing.assert_allclose(decode(buffer.getvalue(), "a"), shown[turned - 1], atol=24)
 
 
+def test_a_picture_of_another_kind_is_called_one():
+    with pytest.raises(DataFormatError) as caught:
+        decode(b"GIF89a" + bytes(20), "a.GIF")
+    assert caught.value.text.id == "images.other_kind"
+    assert_clear(caught.value.text, "a.GIF", ".gif")
+
+
 def test_fitting_keeps_the_centre():
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[15:25, 25:35] = 200
