@@ -115,6 +115,7 @@ def test_describe_names_options_presets_and_metrics(call: Call) -> None:
     assert code == 0
     for word in ("Fake task", "steps", "quick, standard", "accuracy"):
         assert word in out
+    assert "0..2147483648" in out, "whole numbers are written whole, not as 2.14748e+09"
     code, out, _ = call("describe", "fake", "--json", "--language", "fr")
     described = json.loads(out)
     assert described["title"] == "Tâche factice"

@@ -80,7 +80,7 @@ CASES = {
     two_tasks: ("Only runs of one task", "Seuls des essais d’une même tâche"),
     no_common_items: ("share no scored item", "en commun aucun élément évalué"),
     other_labels: ("have other labels in each", "portent pas les mêmes étiquettes"),
-    trained_on_them: ("share no scored item", "aucun d’eux n’ait été entraîné"),
+    trained_on_them: ("share no scored item", "hors de tous leurs entraînements"),
     deleted: ("was deleted", "a été supprimé"),
     unknown: ("No run goes by the name", "Aucun essai ne porte le nom"),
     one_alone: ("at least two", "au moins deux"),

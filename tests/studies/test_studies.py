@@ -279,6 +279,8 @@ def test_a_launched_study_is_worked_on_and_can_be_cancelled_as_a_whole(
     wait_until(lambda: study.runs()[0] is not None and study.status is Status.RUNNING, 40)
     with pytest.raises(RunConflictError):
         studies.resume(study, settings)
+    # --force was taken and forgotten for a study: the run at work went on to its next step
+    assert cli.main(["cancel", study.short_id, "--force"]) == 2
     studies.cancel(study)
     wait_until(lambda: study.status is Status.CANCELLED, 40)
     assert study.runs()[1] is None
