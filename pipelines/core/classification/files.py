@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.contract import Array, Prediction
+from pipelines.core.arrays import read_arrays
 from pipelines.core.classification.images import stem_of
 from pipelines.core.classification.labels import column_like, parse_table, values_by_id
-from pipelines.core.files import disk_errors
+from pipelines.core.files import disk_errors, parse_json
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.text import Text
 
@@ -22,6 +23,7 @@ TABLE: Final = "predictions.csv"
 SUBMISSION: Final = "submission.csv"
 UNREAD: Final = "is_unread"
 """Marks, among the values of a prediction, a picture that could not be read."""
+_ROUNDING: Final = 1e-6
 MOST_EXPLAINED: Final = 20_000
 """Items whose features and heat maps are kept for the pages; probabilities are kept of all."""
 
@@ -173,27 +175,35 @@ def read(path: Path) -> Mapping[str, Prediction]:
 
 
 def _read_arrays(path: Path) -> dict[str, Prediction]:
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        places = {name: i for i, name in enumerate(arrays["rich_id"].tolist())}
+        classes, temperature = _checked(arrays)
+        places = {str(name): i for i, name in enumerate(arrays["rich_id"].tolist())}
         extra = {n: arrays[n] for n in ("features", "cam", "nearest") if n in arrays}
-        classes = np.array(json.loads(str(arrays["classes"][0])))
-        temperature = arrays.get("temperature", np.array(1.0))
-        triples = zip(
-            arrays["item_id"].tolist(), arrays["group"].tolist(), arrays["probabilities"],
-            strict=True,
-        )  # fmt: skip
+        common: dict[str, Array] = {"classes": np.array(classes), "temperature": temperature}
         found: dict[str, Prediction] = {}
+        triples = zip(arrays["item_id"], arrays["group"], arrays["probabilities"], strict=True)
         for item_id, group, odds in triples:
-            place = places.get(item_id)
-            rich = {} if place is None else {n: values[place] for n, values in extra.items()}
-            common = {"classes": classes, "temperature": temperature}
-            values = {"probabilities": odds, **common, **rich}
-            found[item_id] = Prediction(item_id, group, values)
+            place = places.get(str(item_id))
+            rich = {} if place is None else {n: kept[place] for n, kept in extra.items()}
+            values: dict[str, Array] = {"probabilities": odds, **common, **rich}
+            found[str(item_id)] = Prediction(str(item_id), str(group), values)
         return found
-    except (OSError, ValueError, KeyError) as error:
-        raise DataFormatError(Text("classes.damaged", file=path.name)) from error
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataFormatError(Text("files.damaged_arrays", file=path.name)) from error
+
+
+def _checked(arrays: Mapping[str, Array]) -> tuple[list[str], Array]:
+    """Return the names of the classes and the temperature; shares must be shares of them."""
+    classes = [str(name) for name in parse_json(str(arrays["classes"][0]))]
+    shares, temperature = arrays["probabilities"], arrays.get("temperature", np.array(1.0))
+    if shares.shape != (len(arrays["item_id"]), len(classes)) or len(classes) < 2:
+        raise ValueError(f"shares of shape {shares.shape} of {len(classes)} classes")
+    if not (np.abs(shares - 0.5) <= 0.5 + _ROUNDING).all():  # NaN fails here too
+        raise ValueError("shares outside of 0 and 1")
+    if temperature.size != 1 or not 0 < float(temperature) < np.inf:
+        raise ValueError("a temperature that is none")
+    return classes, temperature
 
 
 def _read_table(path: Path) -> dict[str, Prediction]:
@@ -221,14 +231,13 @@ def _odds_of(
     row: Mapping[str, str], columns: Sequence[str], single: str | None, name: str
 ) -> Array:
     try:
-        if len(columns) > 1:
-            return np.array([float(row[c]) for c in columns])
-        share = float(row[columns[0] if columns else single or ""])
+        shares = [float(row[c]) for c in (columns or [single or ""])]
     except ValueError as error:
         raise DataFormatError(Text("classes.not_a_number", file=name)) from error
-    if not 0 <= share <= 1:
-        raise DataFormatError(Text("classes.not_a_share", file=name, value=share))
-    return np.array([1 - share, share])
+    wrong = [share for share in shares if not 0 <= share <= 1]  # NaN is wrong here too
+    if wrong:
+        raise DataFormatError(Text("classes.not_a_share", file=name, value=wrong[0]))
+    return np.array(shares if len(shares) > 1 else [1 - shares[0], shares[0]])
 
 
 def refuse_gaps(labels: Mapping[str, int], item_ids: Sequence[str], name: str) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.contract import Sample
+from pipelines.core.arrays import read_arrays
 from pipelines.core.checkpoints import (
     CARD,
     CheckpointCard,
@@ -309,8 +310,8 @@ class Memory:
         file = folder / TRAIN_FEATURES
         if not file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as data:
-            return cls(data["ids"], data["features"].astype(np.float32))
+        data = read_arrays(file)
+        return cls(data["ids"], data["features"].astype(np.float32))
 
     def features_by_id(self) -> dict[str, Array]:
         """Return the features as they were kept, by item id."""

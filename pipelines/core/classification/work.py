@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import Prediction, RunReporter, Sample, TrainingData
+from pipelines.core.arrays import read_arrays
 from pipelines.core.checkpoints import (
     CARD,
     CheckpointCard,
@@ -162,8 +163,7 @@ def held_out_ids(checkpoint: Path) -> tuple[str, ...]:
     file = find_checkpoint(checkpoint) / HELD_OUT
     if not file.is_file():
         return ()
-    with np.load(file, allow_pickle=False) as kept:
-        return tuple(kept["ids"].tolist())
+    return tuple(read_arrays(file)["ids"].tolist())
 
 
 def predict_held_out(
@@ -174,8 +174,8 @@ def predict_held_out(
 
     model = prediction.Model(checkpoint, task.id, "cpu")
     memory = prediction.Memory.load(model.folder)
-    with np.load(model.folder / HELD_OUT, allow_pickle=False) as kept:
-        odds = dict(zip(kept["ids"].tolist(), kept["odds"], strict=True))
+    kept = read_arrays(model.folder / HELD_OUT)
+    odds = dict(zip(kept["ids"].tolist(), kept["odds"], strict=True))
     features = {} if memory is None else memory.features_by_id()
     groups = {sample.item_id: sample.group for sample in (samples[i] for i in range(len(samples)))}
     for item_id, group in groups.items():

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.files import parse_json
 from pipelines.errors import DataFormatError
 from pipelines.text import Text
 
 # A candidate hits a reference within this share of the particle's radius (rule of the challenge).
 HIT_SHARE = 0.5
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _particle(entry: Mapping[str, Any]) -> Particle:
         colour = _colour(entry.get("color"), known)
     except (TypeError, ValueError, OverflowError, AttributeError):
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?")) from None
-    if not name or not math.isfinite(values[0]) or values[0] <= 0 or values[1] < 1:
+    if not is_name(name) or not math.isfinite(values[0]) or values[0] <= 0 or values[1] < 1:
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?"))
     if not 0 <= weight < math.inf:
         raise DataFormatError(Text("cryoet.config_entry", name=name))
@@ -123,13 +125,37 @@ def to_json(particles: Iterable[Particle]) -> str:
 
 
 def from_json(text: str) -> tuple[Particle, ...]:
-    """Read what `to_json` wrote; an empty text means the challenge's particles."""
+    """Read what `to_json` wrote; an empty text means the challenge's particles.
+
+    Raises:
+        DataFormatError: It is something else.
+    """
     if not text:
         return CHALLENGE
-    return tuple(
-        Particle(p["name"], p["label"], p["radius_angstrom"], p["weight"], tuple(p["colour"]))
-        for p in json.loads(text)
-    )
+    try:
+        found = tuple(_kept(entry) for entry in parse_json(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFormatError(Text("cryoet.config_entry", name="?")) from error
+    if len(set(names(found))) < len(found) or not found:
+        raise DataFormatError(Text("cryoet.config_names", names=", ".join(names(found))))
+    return found
+
+
+def _kept(entry: Mapping[str, Any]) -> Particle:
+    red, green, blue = (int(v) for v in entry["colour"])
+    radius, weight = float(entry["radius_angstrom"]), float(entry["weight"])
+    particle = Particle(str(entry["name"]), int(entry["label"]), radius, weight, (red, green, blue))
+    if not (is_name(particle.name) and 0 < radius < math.inf and 0 <= weight < math.inf):
+        raise ValueError(f"no kind of particle: {particle}")
+    return particle
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a name can be part of a file name, as copick makes it one.
+
+    A kind called `/../../x` had its picks written outside of the folder of the prediction.
+    """
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and not set(name) & set("/\\:")
 
 
 def with_overrides(particles: Iterable[Particle], text: str) -> tuple[Particle, ...]:

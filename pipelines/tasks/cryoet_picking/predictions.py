@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from pipelines.contract import DatasetRecord, OperatingPoint, Prediction, RunReporter, Sample
-from pipelines.core.files import write_json
+from pipelines.core.arrays import read_arrays
+from pipelines.core.files import parse_json, write_json
 from pipelines.errors import CheckpointMismatchError, DataFormatError
 from pipelines.tasks.cryoet_picking import particles as kinds_of
 from pipelines.tasks.cryoet_picking.config import Config
@@ -228,15 +229,35 @@ class _Stored(Mapping[str, Prediction]):
         self._files = {p.stem: p for p in sorted(folder.glob("*.npz"))}
 
     def __getitem__(self, item_id: str) -> Prediction:
-        with np.load(self._files[item_id], allow_pickle=False) as file:
-            values = {n: file[n] for n in file.files if n != "group"}
-            return Prediction(item_id, str(file["group"]), values)
+        values = read_arrays(self._files[item_id])
+        if not _are_candidates(values):
+            raise DataFormatError(Text("files.damaged_arrays", file=self._files[item_id].name))
+        return Prediction(item_id, str(values.pop("group")), values)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def _are_candidates(values: Mapping[str, NDArray[Any]]) -> bool:
+    """Tell whether arrays fit together as `to_prediction` made them."""
+    try:
+        count = len(values["scores"])
+        index, kinds = values["kind_index"], values["kinds"]
+        numbers = (values["positions"], values["scores"])
+        shapes = values["positions"].shape == (count, 3) and index.shape == (count,)
+        names = kinds.ndim == 1 and kinds.dtype.kind == "U"
+        words = all(values[n].ndim == 0 for n in ("group", "thresholds"))
+        is_within = not count or (index.min() >= 0 and index.max() < len(kinds))
+        limits = parse_json(str(values["thresholds"])).values()
+        is_cut = all(isinstance(limit, (int, float)) for limit in limits)
+        kinds_of.from_json(str(values.get("particles", "")))
+        is_finite = all(bool(np.isfinite(n).all()) for n in numbers)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return bool(shapes and names and words and is_within and is_cut and is_finite)
 
 
 def open_all(path: Path) -> Mapping[str, Prediction]:
@@ -282,5 +303,8 @@ def frozen_point(path: Path) -> OperatingPoint | None:
     if not file.is_file():
         is_submission = path.is_file() or (path / FILENAME).is_file()
         return OperatingPoint({"threshold": 0.0}) if is_submission else None
-    thresholds = json.loads(file.read_text(encoding="utf-8"))["thresholds"]
-    return OperatingPoint({k: float(v) for k, v in thresholds.items()}, source="validation")
+    try:
+        thresholds = {k: float(v) for k, v in parse_json(file.read_bytes())["thresholds"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataFormatError(Text("cryoet.broken_json", file=file.name)) from error
+    return OperatingPoint(thresholds, source="validation")

@@ -6,7 +6,6 @@ polarity of the training labels; `mask.tif` is `(N, H, W)` uint8, 255 inside.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract import Prediction
-from pipelines.core.files import write_bytes, write_json
+from pipelines.core.files import parse_json, write_bytes, write_json
 from pipelines.core.images import open_stack
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.tasks.em_membrane.cells import colour_cells, label_components
@@ -95,9 +94,9 @@ def _read_index(folder: Path, num_sections: int) -> dict[str, str]:
     if not (folder / INDEX).is_file():
         return numbered
     try:
-        rows: list[dict[str, Any]] = json.loads((folder / INDEX).read_bytes())["sections"]
+        rows: list[dict[str, Any]] = parse_json((folder / INDEX).read_bytes())["sections"]
         found = {str(row["item_id"]): str(row["group"]) for row in rows}
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return numbered
     return found if len(found) == num_sections else numbered
 
