@@ -179,7 +179,9 @@ def _read_arrays(path: Path) -> dict[str, Prediction]:
     try:
         classes, temperature = _checked(arrays)
         places = {str(name): i for i, name in enumerate(arrays["rich_id"].tolist())}
-        extra = {n: arrays[n] for n in ("features", "cam", "nearest") if n in arrays}
+        extra: dict[str, Array] = {
+            n: arrays[n] for n in ("features", "cam", "nearest") if n in arrays
+        }
         common: dict[str, Array] = {"classes": np.array(classes), "temperature": temperature}
         found: dict[str, Prediction] = {}
         triples = zip(arrays["item_id"], arrays["group"], arrays["probabilities"], strict=True)
