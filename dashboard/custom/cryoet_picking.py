@@ -15,13 +15,14 @@ from dashboard import canvas as cv
 from dashboard.choices import Choices, pick_data, pick_model, pick_run
 from dashboard.custom.cryoet_simulation import draw_simulation
 from dashboard.custom.cryoet_start import draw_start
+from dashboard.custom.cryoet_submission import draw_check
 from dashboard.errors import fragment, frame
 from dashboard.layout import CONTROLS_AND_PICTURE
 from dashboard.pages.task import show_steps
 from dashboard.planes import Change, crosshair, move_crosshair, place_in_volume, show_planes
 from dashboard.renderers import draw
 from dashboard.same_code import draw_same_code
-from dashboard.steps import data, train
+from dashboard.steps import data, predict, train
 from dashboard.steps.items import pick_item
 from dashboard.steps.panels import draw_step_panels, samples_of, step_panels
 from dashboard.words import number, tr
@@ -36,7 +37,8 @@ _THICKNESS = 5
 
 def show(task_id: str) -> None:
     """Draw the page of every task, with a simulator on Data and a viewer on Explore."""
-    show_steps(task_id, {"data": show_data, "train": show_train, "explore": show_explore})
+    steps = {"data": show_data, "train": show_train, "predict": show_predict}
+    show_steps(task_id, {**steps, "explore": show_explore})
 
 
 def show_data(task: Task, choices: Choices) -> None:
@@ -47,6 +49,12 @@ def show_data(task: Task, choices: Choices) -> None:
 def show_train(task: Task, choices: Choices) -> None:
     """Train anew, or from weights at hand."""
     train.show(task, choices, draw_start)
+
+
+def show_predict(task: Task, choices: Choices) -> None:
+    """Predict, or check a submission that was made elsewhere."""
+    predict.show(task, choices)
+    draw_check(task, choices)
 
 
 def show_explore(task: Task, choices: Choices) -> None:

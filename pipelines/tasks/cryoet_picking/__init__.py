@@ -32,7 +32,7 @@ from pipelines.contract import (
 from pipelines.tasks.cryoet_picking.config import PRESETS, Config
 from pipelines.tasks.cryoet_picking.data import DataOptions
 from pipelines.text import Text
-from pipelines.views import Pane
+from pipelines.views import Pane, View
 
 _SCORED = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
 
@@ -277,6 +277,12 @@ class CryoetPicking(Task):
             return Editor.begin(sample)
         return Editor.begin(sample, picks_at(candidates_of(prediction), thresholds or {}))
 
+    def check_file(self, content: bytes, samples: Sequence[Sample], name: str) -> Sequence[View]:
+        """Say what a submission that somebody brings is worth."""
+        from pipelines.tasks.cryoet_picking.checking import check_file, check_views
+
+        return check_views(check_file(content, samples, file=name))
+
     def place(self, sample: Sample) -> str:
         """Return the name under which the pictures of a tomogram share a crosshair."""
         from pipelines.tasks.cryoet_picking.slices import place_of
@@ -309,10 +315,11 @@ class CryoetPicking(Task):
         return SimulationConfig
 
     def commands(self) -> Sequence[Command]:
-        """Add `simulate` to the command line."""
+        """Add `simulate` and `check` to the command line."""
+        from pipelines.tasks.cryoet_picking.checking import check_command
         from pipelines.tasks.cryoet_picking.simulate_command import simulate_command
 
-        return (simulate_command(),)
+        return (simulate_command(), check_command())
 
 
 TASK = CryoetPicking()

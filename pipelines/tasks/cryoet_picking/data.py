@@ -436,6 +436,18 @@ def open_truths(source: Path) -> dict[str, Truth]:
     return truths
 
 
+def open_source(source: Path) -> LazySamples:
+    """Open every tomogram below a path.
+
+    Raises:
+        DataError: Nothing there can be read.
+    """
+    tree, title, _ = _tree_of(source)
+    project = open_project(tree, {}, title=title)
+    there = [e for e in project.layout.experiments() if e in project.volumes or e in project.picks]
+    return LazySamples(project, there)
+
+
 def require_volume(sample: Sample) -> Sample:
     """Return the sample, or say that only its picks are at hand.
 

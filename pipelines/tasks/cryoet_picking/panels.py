@@ -11,6 +11,7 @@ from pipelines.contract import OperatingPoint, Panel, PanelContext, Sample, Step
 from pipelines.core.files import parse_json
 from pipelines.datasets import split_from_json
 from pipelines.errors import PipelineError
+from pipelines.tasks.cryoet_picking.checking import problems_view
 from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
 from pipelines.tasks.cryoet_picking.lessons import (
     beta_curves,
@@ -33,7 +34,7 @@ from pipelines.tasks.cryoet_picking.submission import (
     to_csv,
 )
 from pipelines.text import Text
-from pipelines.views import DownloadView, GalleryView, TableView, TextView, Tone, View
+from pipelines.views import DownloadView, GalleryView, TableView, TextView, View
 
 _KINDS = ("all", *names(CHALLENGE))
 
@@ -244,14 +245,12 @@ def _submission(context: PanelContext, controls: Any) -> Sequence[View]:
     content = to_csv(picks, particles)
     geometries = {s.item_id: s.meta["geometry"] for s in context.samples}
     found = check_submission(content, particles, geometries)
-    tone: Tone = "error" if any(p.severity == "error" for p in found) else "warning"
-    checked = TextView(
-        Text("cryoet.submission_checked" if found else "cryoet.submission_clean", n=len(found)),
-        tone=tone if found else "success",
-        details=tuple(p.text for p in found),
-    )
+    checked = problems_view(found)
     download = DownloadView(
-        Text("cryoet.submission_download", n=len(picks)), FILENAME, lambda: content, "text/csv"
+        Text("cryoet.submission_download", n=content.count(b"\n") - 1),
+        FILENAME,
+        lambda: content,
+        "text/csv",
     )
     return [checked, *_rescored(content, context), download, _notebook(context, thresholds)]
 

@@ -14,12 +14,13 @@ from pipelines.contract import Problem
 from pipelines.core.files import write_bytes
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.data import Geometry
-from pipelines.tasks.cryoet_picking.particles import Particle, by_name, names
+from pipelines.tasks.cryoet_picking.particles import Particle, names
 from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.text import Text
 
 COLUMNS: Final = ("id", "experiment", "particle_type", "x", "y", "z")
 FILENAME: Final = "submission.csv"
+_OTHER_MARKS: Final = {";": "cryoet.csv_semicolon", "\t": "cryoet.csv_tab"}
 
 
 def to_csv(picks: Picks, particles: Sequence[Particle]) -> bytes:
@@ -56,24 +57,16 @@ def read_submission(content: bytes, particles: Sequence[Particle], *, file: str)
     Raises:
         DataFormatError: A missing column, an unknown particle, or a coordinate that is no number.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        header = tuple(h.strip() for h in reader.fieldnames or ())
-        reader.fieldnames = header
-        rows = list(reader)  # a field without end is an error of the row that it stands in
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataFormatError(Text("cryoet.not_csv", file=file)) from error
-    if missing := [c for c in COLUMNS[1:] if c not in header]:
-        raise DataFormatError(
-            Text("cryoet.csv_columns", file=file, missing=", ".join(missing), n=len(missing))
-        )
+    rows = _read_rows(content, file)
     kinds = names(particles)
     numbers = {name: k for k, name in enumerate(kinds)}
     experiments: dict[str, int] = {}
     experiment_index, kind_index, positions = [], [], []
     for line, row in enumerate(rows, start=2):
         if row["particle_type"] not in numbers:
-            by_name(particles, str(row["particle_type"]))
+            name, known = row["particle_type"], ", ".join(kinds)
+            text = Text("cryoet.csv_particle", file=file, line=line, name=name, known=known)
+            raise DataFormatError(text)
         experiment = str(row["experiment"])
         experiment_index.append(experiments.setdefault(experiment, len(experiments)))
         kind_index.append(numbers[row["particle_type"]])
@@ -93,6 +86,30 @@ def read_submission(content: bytes, particles: Sequence[Particle], *, file: str)
         places,
         np.ones(len(places)),
     )
+
+
+def _read_rows(content: bytes, file: str) -> list[dict[str, str]]:
+    """Read a table whose rows have all columns that are needed."""
+    if not content.strip():
+        raise DataFormatError(Text("cryoet.csv_empty", file=file))
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        header = tuple(h.strip() for h in reader.fieldnames or ())
+        reader.fieldnames = header
+        rows = list(reader)  # a field without end is an error of the row that it stands in
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataFormatError(Text("cryoet.not_csv", file=file)) from error
+    for mark, text_id in _OTHER_MARKS.items():
+        if len(header) == 1 and mark in header[0]:
+            raise DataFormatError(Text("cryoet.csv_separator", file=file, mark=Text(text_id)))
+    if missing := [c for c in COLUMNS[1:] if c not in header]:
+        raise DataFormatError(
+            Text("cryoet.csv_columns", file=file, missing=", ".join(missing), n=len(missing))
+        )
+    for line, row in enumerate(rows, start=2):
+        if None in row.values():
+            raise DataFormatError(Text("cryoet.csv_short", file=file, line=line))
+    return rows
 
 
 def check_submission(

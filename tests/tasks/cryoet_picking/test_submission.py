@@ -56,7 +56,12 @@ def test_a_right_submission_has_no_remark():
     ("change", "text_id"),
     [
         (lambda s: s.replace("particle_type", "type"), "cryoet.csv_columns"),
-        (lambda s: s.replace("ribosome", "ribosom"), "cryoet.unknown_particle"),
+        (lambda s: s.replace("ribosome", "ribosom"), "cryoet.csv_particle"),
+        (lambda s: s.replace("ribosome", "ribosome "), "cryoet.csv_particle"),
+        (lambda s: s.replace(",", ";"), "cryoet.csv_separator"),
+        (lambda s: s.replace(",", "\t"), "cryoet.csv_separator"),
+        (lambda s: s + "5,TS_1\n", "cryoet.csv_short"),
+        (lambda _: "", "cryoet.csv_empty"),
         (lambda s: s.replace("\n0,", "\n1,"), "cryoet.csv_ids"),
         (lambda s: s.replace("TS_1", "TS_2"), "cryoet.csv_unknown"),
         (lambda s: s + s.splitlines()[-1].replace("TS", "TS") + "\n", "cryoet.csv_ids"),
