@@ -27,7 +27,7 @@ from pipelines.compare.comparison import compare
 from pipelines.compare.entries import entry_of_run
 from pipelines.core.paired import delong
 from pipelines.core.resampling import RankedScores, all_of, resample
-from pipelines.jobs import store
+from pipelines.jobs import run as run_files
 from pipelines.jobs.store import Run, read_run, scan_runs
 from pipelines.settings import REPOSITORY, Settings, load_settings
 from tests.compare.home import add_run, cells, odds
@@ -178,12 +178,12 @@ def test_a_list_of_2_000_runs(tmp_path, monkeypatch) -> None:
     first = add_run(settings, cells(odds(60, 1, 1)), "first")
     for number in range(200):
         copy_of(first, number)
-    store._cache.clear()
+    run_files._cache.clear()
     with said("list 201 runs, first time") as tenth:
         scan_runs(settings)
     for number in range(200, 2000):
         copy_of(first, number)
-    store._cache.clear()
+    run_files._cache.clear()
     with said("list 2,001 runs, first time", "1 s") as taken:
         listing = scan_runs(settings)
     with said("list them again", "0.5 s") as again:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pipelines.compare.cost import add_costs, cost_of_run
+from pipelines.core.files import parse_json, write_json
 from pipelines.jobs import store
 from pipelines.settings import load_settings
 from pipelines.text import Text
@@ -19,10 +20,8 @@ def settings(tmp_path, monkeypatch):
 
 def trained(settings, part):
     run = add_run(settings, cells(odds(40, 1, 0)), "run")
-    scores = store.parse_json((run.folder / "scores.json").read_bytes())
-    store.write_json(
-        run.folder / "scores.json", {**scores, "parts": {part: scores["parts"]["test"]}}
-    )
+    scores = parse_json((run.folder / "scores.json").read_bytes())
+    write_json(run.folder / "scores.json", {**scores, "parts": {part: scores["parts"]["test"]}})
     stage = Text("jobs.stage.predicting")
     store.write_state(run.folder, dataclasses.replace(run.state, stage=stage, speed=12.5))
     return run.reread()

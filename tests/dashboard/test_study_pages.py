@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import config as configs
 from pipelines import registry, studies
+from pipelines.core.files import write_json
 from pipelines.errors import LeakError
 from pipelines.jobs import store, worker
 from pipelines.jobs.engines import local
@@ -92,7 +93,7 @@ def test_a_study_is_deleted_and_brought_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(settings)
-    store.write_json(study.folder / "state.json", {"launched": 0.0, "ended": 1.0})
+    write_json(study.folder / "state.json", {"launched": 0.0, "ended": 1.0})
     run = study.start_run(study.members[0])
     store.write_state(run.folder, dataclasses.replace(run.state, status=store.Status.CANCELLED))
     app = prepare(other_page("runs")).run()
@@ -104,7 +105,7 @@ def test_a_study_is_deleted_and_brought_back(
 
 def test_a_study_that_nobody_works_on_says_so_and_offers_to_resume(settings: Settings) -> None:
     study = new_study(settings)
-    store.write_json(study.folder / "state.json", {"launched": 0.0})
+    write_json(study.folder / "state.json", {"launched": 0.0})
     app = draw_step("train")
     assert_sound(app)
     assert [b.key for b in app.button if b.key == f"study.{study.study_id}.resume"]
@@ -133,7 +134,12 @@ def test_a_split_that_leaks_is_named_and_used_only_after_a_second_click(
     def split(record: Any, config: Any) -> Any:
         asked.append(config.allow_leak)
         if not config.allow_leak:
-            raise LeakError(Text("classes.leak_refused", found=Text("classes.leak.subject", n=2)))
+            raise LeakError(
+                Text(
+                    "classes.leak_refused",
+                    found=Text("classes.leak.subject", n=2, names=["a", "b"]),
+                )
+            )
         return dataclasses.replace(
             studies.plan_members(task, record, config, "leak", 2)[-1].split, method="random LEAK=2"
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.files import parse_json, write_json
 from pipelines.errors import JobError, RunConflictError
 from pipelines.jobs import store
 from pipelines.jobs.store import NewRun, Status
@@ -12,7 +13,7 @@ from pipelines.text import LANGUAGES, render
 
 
 def put(run, status: Status):
-    store.write_json(run.folder / "state.json", {"status": status.value})
+    write_json(run.folder / "state.json", {"status": status.value})
     return run.reread()
 
 
@@ -57,9 +58,9 @@ def test_the_model_that_a_training_starts_from_or_writes_stays(new_run, settings
     first = tmp_path / "models" / "first"
     first.mkdir(parents=True)
     run = new_run()
-    request = store.parse_json((run.folder / "request.json").read_bytes())
+    request = parse_json((run.folder / "request.json").read_bytes())
     request["config"]["initial_checkpoint"] = str(first)
-    store.write_json(run.folder / "request.json", request)
+    write_json(run.folder / "request.json", request)
     for folder in (first, run.folder / "checkpoint"):
         with pytest.raises(RunConflictError):
             refuse_used_checkpoint(folder, settings)
