@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.address import keep, restore
+from dashboard.address import keep, note_lost, restore
 from dashboard.choices import score_words
 from dashboard.errors import frame
 from dashboard.errors import show as show_error
@@ -35,6 +35,7 @@ from pipelines.studies import list_studies
 _DELETED = "runs.deleted"
 _RENAMED = "runs.renamed"
 _TABLE = "runs.table"
+_MOST_ROWS = 200
 _LONGEST_TITLE = 80  # characters
 # the run, its state, its day and the figure itself are in sight on a narrow screen, in any language
 _WIDTHS_PX = {"run": 312, "state": 90, "created": 136, "score": 330}
@@ -56,6 +57,9 @@ def show() -> None:
     by_id = {run.run_id: run for run in listing.runs}
     _draw_table(listing.runs)
     chosen = restore("open", "runs.open", list(by_id), listing.runs[0].run_id)
+    asked = st.query_params.get("open")
+    if asked and asked not in by_id and asked != st.session_state.get(_DELETED):
+        note_lost("open", asked)  # also where another tab deleted it while it was shown here
     draw_lost("open")
     st.selectbox(
         tr("runs.open"), list(by_id), format_func=lambda i: _name(by_id[i]), key="runs.open"
@@ -95,7 +99,7 @@ def _draw_table(runs: Sequence[Run]) -> None:
                 tr("runs.column_task"): _task_title(run),
                 tr("runs.column_data"): say(run.request.data_name),
             }
-            for run in runs[:200]
+            for run in runs[:_MOST_ROWS]
         ]
     )
     st.dataframe(
@@ -107,6 +111,8 @@ def _draw_table(runs: Sequence[Run]) -> None:
         selection_mode="single-row",
         on_select=lambda: _open_selected(runs),
     )
+    if len(runs) > _MOST_ROWS:
+        st.caption(tr("runs.newest", shown=_MOST_ROWS, n=len(runs)))
 
 
 def _columns() -> dict[str, Any]:  # Streamlit names no public type for it

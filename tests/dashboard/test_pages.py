@@ -585,6 +585,32 @@ def test_a_link_to_what_is_gone_says_so(
     assert expected in [warning.value for warning in app.warning]
 
 
+def test_a_run_that_another_tab_deleted_is_missed_and_ones_own_is_not(settings: Settings) -> None:
+    """The newest run took its place without a word, at the next click."""
+    stays, gone, own = (training(settings, RunState(Status.FINISHED, 9, 9)) for _ in range(3))
+    app = draw(other_page("runs"), open=gone.run_id)
+    store.delete_run(gone)
+    app.button(key=f"rename.{gone.run_id}").click().run()
+    assert [gone.run_id in warning.value for warning in app.warning] == [True]
+    app.selectbox(key="runs.open").select(own.run_id).run()
+    app.button(key=f"delete.{own.run_id}").click().run()
+    assert_sound(app)
+    assert not app.warning
+    assert app.query_params["open"] == stays.run_id
+
+
+def test_the_list_says_when_it_leaves_older_runs_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.pages.runs._MOST_ROWS", 1)
+    newest = [training(settings) for _ in range(2)][-1]
+    app = draw(other_page("runs"))
+    assert len(app.dataframe[0].value) == 1
+    assert newest.short_id in app.dataframe[0].value["Run"][0]
+    expected = render(Text("runs.newest", shown=1, n=2), "en")
+    assert expected in [caption.value for caption in app.caption]
+
+
 def test_a_deleted_run_comes_back_with_undo(settings: Settings) -> None:
     run = training(settings, RunState(Status.FINISHED, 9, 9))
     app = draw(other_page("runs"))
