@@ -24,6 +24,8 @@ from pipelines.text import Text
 Kind = Literal["exact", "near", "id", "subject", "two_names"]
 Hashes = NDArray[np.uint64]
 
+_NAMED: Final = 3
+"""Subjects that a sentence names."""
 NEAR_BITS: Final = 3
 """Bits out of 64 by which the hashes of near copies may differ."""
 _MAX_SHARED: Final = 64
@@ -32,19 +34,21 @@ _MAX_SHARED: Final = 64
 
 @dataclass(frozen=True)
 class Leak:
-    """Name two pictures, or a subject, that stand on both sides.
+    """Name two pictures that stand on both sides, or two of a subject that does.
 
     Attributes:
         kind: What was found.
-        first: Item (or subject) on one side.
-        second: The same on the other side.
+        first: Item on one side.
+        second: Item on the other side.
         parts: The two parts, or the two subjects for copies under two names.
+        subject: Whose both are, where that is the leak.
     """
 
     kind: Kind
     first: str
     second: str
     parts: tuple[str, str]
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,31 @@ class LeakReport:
 
     def sentences(self) -> tuple[Text, ...]:
         """Say what was found, one sentence a kind."""
-        kinds: tuple[Kind, ...] = ("subject", "exact", "near", "id", "two_names")
+        found = list(self._subject_words())
+        kinds: tuple[Kind, ...] = ("exact", "near", "id")
         counts = {k: sum(leak.kind == k for leak in self.leaks) for k in kinds}
-        found = [Text(f"classes.leak.{k}", n=counts[k]) for k in kinds if counts[k]]
+        found += [Text(f"classes.leak.{k}", n=counts[k]) for k in kinds if counts[k]]
+        found += self._two_names_words()
         if not self.has_groups:
             found.append(Text("classes.leak.no_groups"))
         if not self.is_near_checked:
             found.append(Text("classes.leak.near_unchecked"))
         return tuple(found)
+
+    def _subject_words(self) -> Iterable[Text]:
+        subjects = [leak.subject for leak in self.leaks if leak.kind == "subject"]
+        if subjects:
+            yield Text("classes.leak.subject", n=len(subjects), names=subjects[:_NAMED])
+
+    def _two_names_words(self) -> Iterable[Text]:
+        """Say of one picture under two subjects that they stay together, unless they do not."""
+        apart = {(leak.first, leak.second) for leak in self.leaks if leak.kind == "exact"}
+        double = [leak for leak in self.leaks if leak.kind == "two_names"]
+        num_apart = sum((leak.first, leak.second) in apart for leak in double)
+        if num_apart:
+            yield Text("classes.leak.two_names_apart", n=num_apart)
+        if len(double) > num_apart:
+            yield Text("classes.leak.two_names", n=len(double) - num_apart)
 
 
 @dataclass(frozen=True)
@@ -268,8 +289,9 @@ def _subjects_in_two_parts(placed: Placed) -> Iterable[Leak]:
             parts.setdefault(group, {}).setdefault(part, index)
     for group, places in parts.items():
         if len(places) > 1:
-            names = tuple(places)
-            yield Leak("subject", group, group, (names[0], names[1]))
+            (one, first), (other, second), *_ = places.items()
+            names = placed.entries[first].name, placed.entries[second].name
+            yield Leak("subject", *names, (one, other), group)
 
 
 def _ids_in_two_parts(placed: Placed) -> list[Leak]:

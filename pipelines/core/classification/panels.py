@@ -48,6 +48,7 @@ _ON_WALL: Final = 10
 _LINE: Final = 600
 """Lines side by side that make up a picture on a screen, roughly."""
 _MOST_PAIRS: Final = 6
+_MOST_SUBJECTS: Final = 3
 _CHECKED_SHARE: Final = 0.2
 """Held out to look for leaks where a training holds out by itself."""
 _MOST_MEASURED: Final = 300
@@ -236,6 +237,7 @@ def leak_check(
     sentences = report.sentences()
     views.append(TextView(sentences[0], tone=tone, details=sentences[1:]))
     pairs = [leak for leak in report.leaks if leak.kind != "subject"][:_MOST_PAIRS]
+    pairs += [leak for leak in report.leaks if leak.kind == "subject"][:_MOST_SUBJECTS]
     return [*views, *(_pair_gallery(index, leak) for leak in pairs)]
 
 
@@ -253,7 +255,7 @@ def _pair_gallery(index: Index, leak: leakage.Leak) -> GalleryView:
         known = Text(f"jobs.part.{where}") if where in PARTS else where  # else a subject
         item = short_name(name)
         captions.append(Text("classes_panel.leaks.caption", item=item, where=known))
-    title = Text(f"classes_panel.leaks.pair.{leak.kind}")
+    title = Text(f"classes_panel.leaks.pair.{leak.kind}", name=leak.subject)
     return GalleryView(title, tuple(pictures), tuple(captions))
 
 
