@@ -12,14 +12,12 @@ import streamlit as st
 from dashboard.address import keep, restore
 from dashboard.words import number, say, tr
 from pipelines import datasets
-from pipelines.contract import DatasetRecord, Task
+from pipelines.contract import HONEST_FIRST, DatasetRecord, Task
 from pipelines.core.checkpoints import RUN_SUBFOLDER, CheckpointEntry
 from pipelines.evidence.models import all_checkpoints
 from pipelines.jobs.store import Run, list_runs, short_id_of
 from pipelines.settings import load_settings
 from pipelines.text import Text
-
-_HONEST_FIRST = ("unseen", "test", "validation", "out_of_fold", "train")
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def pick_run(task: Task, record: DatasetRecord) -> None:
 
 def order_parts(parts: Iterable[str]) -> list[str]:
     """Order the scored parts of a run: what the model never saw comes first."""
-    return sorted(parts, key=_HONEST_FIRST.index)
+    return sorted(parts, key=HONEST_FIRST.index)
 
 
 def score_words(task: Task, run: Run | None) -> str:

@@ -31,6 +31,8 @@ StopWish = Literal["pause", "stop"]
 PairedTest = Literal["delong", "mcnemar", "resampling"]
 GroupKind = Literal["group", "subject"]
 ThresholdSource = Literal["default", "validation", "out_of_fold", "scored", "user"]
+HONEST_FIRST = ("unseen", "test", "validation", "out_of_fold", "train")
+"""Scored parts, those that the model has seen least first."""
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -568,8 +570,7 @@ class ReportContext:
     @property
     def honest_part(self) -> str | None:
         """The scored part that was seen least: new items, else test, validation, training."""
-        order = ("unseen", "test", "validation", "out_of_fold", "train")
-        return next((part for part in order if part in self.parts), None)
+        return next((part for part in HONEST_FIRST if part in self.parts), None)
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ PRODUCT = {
         "pipelines.config",
         "pipelines.contract",
         "pipelines.core.checkpoints",
+        "pipelines.core.device",  # the names of devices
         "pipelines.core.files",
         "pipelines.datasets",
         "pipelines.errors",

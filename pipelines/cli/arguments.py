@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pipelines.commands import JSON, Argument
+from pipelines.core.device import DEVICE_WISHES
 from pipelines.studies import commands as study_commands
 from pipelines.text import Text
 
 TASK = Argument("task", Text("cli.arg.task"), is_required=True)
 RUN = Argument("run", Text("cli.arg.run"), is_required=True)
 SETTINGS = (
-    Argument("--device", Text("cli.arg.device"), "auto|cpu|cuda|mps"),
+    Argument("--device", Text("cli.arg.device"), "|".join(DEVICE_WISHES)),
     Argument("--set", Text("cli.arg.set"), "NAME=VALUE", is_repeated=True),
 )
 FORCE = Argument("--force", Text("cli.arg.force"))

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines import actions, datasets, registry
 from pipelines import config as configs
 from pipelines.contract import (
+    HONEST_FIRST,
     DatasetRecord,
     ItemStatistics,
     OperatingPoint,
@@ -27,8 +28,6 @@ from pipelines.jobs.store import Run
 from pipelines.settings import load_settings
 from pipelines.text import Language, Text, verbatim
 from pipelines.views import DownloadView, View
-
-_HONEST_FIRST = ("unseen", "test", "validation", "out_of_fold", "train")
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _item_ids(record: DatasetRecord, look: Look) -> list[str]:
     if not scores:
         return every
     parts = scores["parts"]
-    part = look.part or min(parts, key=_HONEST_FIRST.index)
+    part = look.part or min(parts, key=HONEST_FIRST.index)
     if part not in parts:
         raise ConfigError(Text("looks.no_part", got=part, allowed=", ".join(parts)))
     wanted = set(parts[part]["item_ids"])

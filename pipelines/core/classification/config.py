@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from pipelines.config import option
+from pipelines.core.device import DEVICE_WISHES
 
 NETWORKS: Final = (
     "symmetric", "resnet18", "resnet50", "efficientnet_b0", "convnext_atto", "vit_tiny", "timm",
@@ -56,7 +57,7 @@ class ClassificationConfig:
     group_balance: bool = _of_training(False, group="training", expert=True)
     label_smoothing: float = _of_training(0.02, low=0.0, high=0.4, group="training", expert=True)
     mixed_precision: bool = _of_training(True, group="training", expert=True)
-    device: str = _of_training("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
+    device: str = _of_training("auto", choices=DEVICE_WISHES, group="training")
     seed: int = option(0, low=0, high=2**31 - 1, group="training", expert=True)
     flip: bool = _of_training(True, group="augmentation")
     rotation: bool = _of_training(True, group="augmentation")

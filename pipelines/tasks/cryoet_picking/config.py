@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pipelines.config import option
+from pipelines.core.device import DEVICE_WISHES
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Config:
 
     time_limit_s: float = option(600.0, low=5.0, high=172800.0, unit="s", group="training")
     max_steps: int = option(0, low=0, high=1_000_000, group="training", expert=True)
-    device: str = option("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
+    device: str = option("auto", choices=DEVICE_WISHES, group="training")
     precision: str = option("auto", choices=("auto", "full"), group="training", expert=True)
     learning_rate: float = option(1e-3, low=1e-6, high=0.1, group="training", expert=True)
     weight_decay: float = option(0.01, low=0.0, high=1.0, group="training", expert=True)

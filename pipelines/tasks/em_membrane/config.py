@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from pipelines.config import option
+from pipelines.core.device import DEVICE_WISHES
 from pipelines.tasks.em_membrane.baseline import BaselineConfig
 
 FILLS: Final = ("reflect", "constant", "nearest", "wrap")
@@ -109,7 +110,7 @@ class Config(ModelOptions, AugmentOptions, BaselineConfig):
 
     texts: ClassVar[str] = "em_config"
 
-    device: str = option("auto", choices=("auto", "cpu", "cuda", "mps"), group="training")
+    device: str = option("auto", choices=DEVICE_WISHES, group="training")
     time_limit_s: float = option(300.0, low=5.0, high=604800.0, unit="s", group="training")
     max_steps: int = option(0, low=0, high=10_000_000, group="training", expert=True)
     batch_size: int = option(8, low=1, high=256, group="training")

@@ -196,14 +196,11 @@ def _lose_label(findings: Findings, label: Stack, text: Text) -> None:
 
 def _drop_bad_pixels(findings: Findings) -> None:
     """Read sections of every file: leave out what is damaged, remark NaN and empty sections."""
-    budget = _num_measured(findings.units) // max(len(findings.units), 1)
-    budget = max(1, budget)
+    budget = max(1, _num_measured(findings.units) // max(len(findings.units), 1))
     for unit in list(findings.units):
         try:
             for i in spread_indices(len(unit.image), budget):
-                section = unit.image[int(i)]
-                _remark_section(findings, unit, int(i), section)
-                _measure_range(unit, section)
+                _measure_section(findings, unit, int(i))
         except PipelineError as error:
             findings.lost_images.append(Problem("warning", error.text, unit.image.name))
             findings.units.remove(unit)
@@ -222,11 +219,6 @@ def _num_measured(units: Sequence[Unit]) -> int:
     return max(1, min(_MEASURED_SECTIONS, _MEASURED_PIXELS // max(largest, 1)))
 
 
-def _measure_range(unit: Unit, section: Array) -> None:
-    low, high, _ = _range_of(section)
-    unit.low, unit.high = min(unit.low, low), max(unit.high, high)
-
-
 def _range_of(section: Array) -> tuple[float, float, int]:
     """Return the lowest and the highest finite value, and how many are not finite."""
     low, high, num_bad = np.inf, -np.inf, 0
@@ -241,9 +233,15 @@ def _range_of(section: Array) -> tuple[float, float, int]:
     return low, high, num_bad
 
 
-def _remark_section(findings: Findings, unit: Unit, index: int, section: Array) -> None:
-    name = unit.image.name
+def _measure_section(findings: Findings, unit: Unit, index: int) -> None:
+    """Widen the range of the file by a section; remark what is no number, or the same all over.
+
+    Raises:
+        DataFormatError: The section holds no number at all.
+    """
+    name, section = unit.image.name, unit.image[index]
     low, high, num_bad = _range_of(section)
+    unit.low, unit.high = min(unit.low, low), max(unit.high, high)
     if num_bad:
         share = num_bad / section.size
         text = Text("em_data.not_a_number", file=name, section=index + 1, n=num_bad, share=share)
