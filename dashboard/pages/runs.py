@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.address import keep, note_lost, restore
-from dashboard.choices import score_words
+from dashboard.choices import list_models, model_of_run, score_words
 from dashboard.errors import frame
 from dashboard.errors import show as show_error
 from dashboard.evidence_panel import draw_evidence, draw_import
@@ -19,6 +19,7 @@ from dashboard.state import leave_notice
 from dashboard.study_panel import draw_studies
 from dashboard.words import say, say_plainly, tr
 from pipelines import registry
+from pipelines.contract import Task
 from pipelines.errors import TaskError
 from pipelines.jobs.store import (
     Run,
@@ -165,11 +166,15 @@ def _draw_result(run: Run) -> None:
     step = "evaluate" if is_scored else "predict"
     icon = ":material/query_stats:" if is_scored else ":material/auto_awesome:"
     if st.button(tr(f"runs.result_{step}"), key=f"result.{run.run_id}", icon=icon):
-        own = {"run": run.run_id} if is_scored else {"model": run.run_id}
-        open_task(
-            registry.get_task(run.request.task_id),
-            {"step": step, "data": run.request.dataset_id, **own},
-        )
+        task = registry.get_task(run.request.task_id)
+        own = {"run": run.run_id} if is_scored else _address_of_model(task, run)
+        open_task(task, {"step": step, "data": run.request.dataset_id, **own})
+
+
+def _address_of_model(task: Task, run: Run) -> dict[str, str]:
+    """Name the model that a run trained, or that it predicted with; nothing where it is gone."""
+    name = model_of_run(run, list_models(task))
+    return {} if name is None else {"model": name}
 
 
 def _draw_actions(run: Run) -> None:

@@ -644,6 +644,26 @@ def test_a_scored_run_leads_to_its_figures(scored: Run, monkeypatch: pytest.Monk
     assert figures.selectbox(key="choice.run").value == scored.run_id
 
 
+def test_a_prediction_without_scores_leads_to_the_model_that_it_used(
+    scored: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its own name stood in the address as that of a model, and another model was shown."""
+    opened: list[dict[str, str]] = []
+    monkeypatch.setattr("dashboard.navigation.open_task", lambda _, to: opened.append(dict(to)))
+    scores = scored.folder / "scores.json"
+    scores.replace(tmp_path / "scores.json")
+    try:
+        app = draw(other_page("runs"), open=scored.run_id)
+        app.button(key=f"result.{scored.run_id}").click().run()
+        shown = draw(TASK_PAGE, **opened[0])
+    finally:
+        (tmp_path / "scores.json").replace(scores)
+    assert opened[0]["model"] == scored.checkpoint.parent.name != scored.run_id
+    assert_sound(shown)
+    assert shown.selectbox(key="choice.model").value == opened[0]["model"]
+    assert not shown.warning
+
+
 def test_a_run_that_is_worked_on_cannot_be_deleted(settings: Settings, held: Callable) -> None:
     state = RunState(Status.RUNNING, 1, 9, started=time.time(), host=store.host_name())
     run = held(training(settings, state))
