@@ -406,7 +406,6 @@ def _check_archive(path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits)
             )
         if info.flag_bits & 0x1:
             raise DataFormatError(Text("images.zip_encrypted", file=path.name))
-        _check_size(path.name, info, limits)
     refuse_bomb(path, infos, limits)
     total = sum(info.file_size for info in infos)
     if total > limits.max_total_bytes:
@@ -418,11 +417,13 @@ def _check_archive(path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits)
 def refuse_bomb(
     path: Path, infos: Sequence[zipfile.ZipInfo], limits: Limits = DEFAULT_LIMITS
 ) -> None:
-    """Refuse an archive whose members share their bytes, or unpack to far too much together.
+    """Refuse an archive whose members share their bytes, or unpack to far too much.
 
     Raises:
         DataFormatError: It is one.
     """
+    for info in infos:
+        _check_size(path.name, info, limits)
     size = max(path.stat().st_size, 1)
     if sum(info.compress_size for info in infos) > size:
         raise DataFormatError(Text("images.zip_broken", file=path.name))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipelines.contract import SourceFile
-from pipelines.core.images_files import stays_below
+from pipelines.core.images_files import open_zip, refuse_bomb, stays_below
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
 from pipelines.text import Text
 
@@ -51,8 +51,7 @@ class Tree:
             if self.size(name) > _MAX_JSON_BYTES:
                 raise DataFormatError(Text("cryoet.file_too_large", file=name))
             if self.archive:
-                with zipfile.ZipFile(self.archive_path) as file:
-                    return file.read(name)
+                return _opened(self.archive_path).read(name)
             return (self.root / name).read_bytes()
         except PipelineError:
             raise
@@ -61,10 +60,12 @@ class Tree:
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
-        if self.archive:
-            with zipfile.ZipFile(self.archive_path) as file:
-                return file.getinfo(name).file_size
-        return (self.root / name).stat().st_size
+        try:
+            if self.archive:
+                return _opened(self.archive_path).getinfo(name).file_size
+            return (self.root / name).stat().st_size
+        except _DAMAGE as error:
+            raise DataFormatError(Text("cryoet.unreadable", file=name)) from error
 
     def source_file(self, name: str, role: str) -> SourceFile:
         """Return the fingerprint of one file.
@@ -74,18 +75,29 @@ class Tree:
         """
         digest = hashlib.sha256()
         try:
-            with ExitStack() as stack:
-                if self.archive:
-                    archive = stack.enter_context(zipfile.ZipFile(self.archive_path))
-                    file = stack.enter_context(archive.open(name))
-                else:
-                    file = stack.enter_context((self.root / name).open("rb"))
+            with (
+                _opened(self.archive_path).open(name)
+                if self.archive
+                else (self.root / name).open("rb")
+            ) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except _DAMAGE as error:
             raise DataFormatError(Text("cryoet.unreadable", file=name)) from error
         path = f"{self.archive}!{name}" if self.archive else name
         return SourceFile(path, role, self.size(name), digest.hexdigest())
+
+
+def _opened(archive: Path) -> zipfile.ZipFile:
+    state = archive.stat()
+    return _archive(archive, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _archive(path: Path, size: int, changed_ns: int) -> zipfile.ZipFile:
+    """Open a zip once: its directory, parsed for each of a thousand small files, took minutes."""
+    del size, changed_ns  # part of the key alone
+    return zipfile.ZipFile(path)
 
 
 def open_tree(source: Path) -> Tree:
@@ -120,11 +132,10 @@ def tree_of_record(root: Path, paths: tuple[str, ...]) -> Tree:
 
 
 def _zip_names(source: Path) -> tuple[str, ...]:
-    try:
-        with zipfile.ZipFile(source) as file:
-            names = [i.filename for i in file.infolist() if not i.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataFormatError(Text("cryoet.broken_zip", file=source.name)) from error
+    with open_zip(source, _MAX_FILES) as file:
+        infos = [i for i in file.infolist() if not i.is_dir()]
+    refuse_bomb(source, infos)
+    names = [i.filename for i in infos]
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in name:

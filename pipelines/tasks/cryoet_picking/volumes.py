@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.files import disk_errors
+from pipelines.core.images_files import zlib_errors
 from pipelines.core.images_streams import check_streams
 from pipelines.core.images_tiff import check_page_bytes
 from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineError
@@ -53,10 +54,10 @@ _MOST_VOXELS = 20_000_000_000  # 270 of the challenge's tomograms
 _MOST_CHUNK_BYTES = 2_000_000_000
 _MOST_RATIO = 200  # what a tomogram packs to; a zip that unpacks to more is no tomogram
 _HARMLESS_BYTES = 64_000_000
-_DAMAGE = (
+_DAMAGE: tuple[type[Exception], ...] = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
     MemoryError, ArithmeticError, SyntaxError, AssertionError, tokenize.TokenError, struct.error,
-    zipfile.BadZipFile, zlib.error,
+    zipfile.BadZipFile, zlib.error, SystemError, *zlib_errors(),  # codecs raise the last two
 )  # fmt: skip
 
 

@@ -280,3 +280,52 @@ def test_a_submission_may_hold_anything_and_gets_one_sentence(rows: bytes) -> No
     content = b"id,experiment,particle_type,x,y,z\n" + rows
     (problem, *_) = check_submission(content, CHALLENGE, {})
     assert problem.severity == "error"
+
+
+def test_a_zip_is_parsed_once_for_all_its_small_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory was parsed for each of them: minutes for a thousand picks."""
+    path = tmp_path / "tree.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(30):
+            archive.writestr(f"ExperimentRuns/TS_{i}/Picks/ribosome.json", json.dumps(PICKS))
+    opened = []
+    former = zipfile.ZipFile.__init__
+
+    def count(self: zipfile.ZipFile, *arguments: Any, **options: Any) -> None:
+        opened.append(1)
+        former(self, *arguments, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", count)
+    assert len(inspect_source(path, {}).items) == 30
+    assert len(opened) <= 3
+
+
+PICKS = {
+    "pickable_object_name": "ribosome",
+    "user_id": "curation",
+    "session_id": "0",
+    "run_name": "TS",
+    "points": [{"location": {"x": 1.0, "y": 2.0, "z": 3.0}}],
+}
+
+
+def test_pages_without_values_are_one_sentence(tmp_path: Path) -> None:
+    """The reader of TIFFs ended in an assertion of its own."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8, 8), np.uint8), compression="zlib")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    at = content.find(struct.pack("<HHI", 258, 3, 1))
+    struct.pack_into("<H", content, at + 8, 67)  # bits of a value
+    (tmp_path / "a.tif").write_bytes(content)
+    assert "a.tif" in complaint(tmp_path / "a.tif")
+
+
+def test_a_chunk_that_its_codec_cannot_read_is_one_sentence(tmp_path: Path) -> None:
+    """LZMA raises an exception of its own kind."""
+    array = {**ARRAY, "compressor": {"id": "lzma", "format": 1, "check": -1, "preset": None,
+                                     "filters": None}}  # fmt: skip
+    size = [{"type": "scale", "scale": [10.0] * 3}]
+    attributes = multiscale(coordinateTransformations=size)
+    files = {**GROUP, ".zattrs": attributes, "0/.zarray": array, "0/0.0.0": b"abc" * 100}
+    assert "damaged" in complaint(write_zarr(tmp_path / "a.zarr", files))
