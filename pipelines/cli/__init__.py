@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ def main(words: Sequence[str]) -> int:
     """Do what the command line says and return the exit status."""
     rest, language, problem = _take_language(list(words))
     terminal = ConsoleTerminal(language, is_json="--json" in rest)
+    _unwind_when_terminated()
     try:
         if problem is not None:
             raise UsageError(problem)
@@ -52,6 +55,12 @@ def main(words: Sequence[str]) -> int:
             return MISTAKE
         terminal.fail(Text("jobs.bug", kind=type(error).__name__, log=str(_keep_traceback())))
         return BUG
+
+
+def _unwind_when_terminated() -> None:
+    """Let SIGTERM end a command as Ctrl-C does, so that nothing half-written stays behind."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def commands() -> tuple[Command, ...]:

@@ -49,11 +49,16 @@ def is_disk_full(error: BaseException) -> bool:
 
 def disk_full(path: Path) -> DiskFullError:
     """Say which file could not be written, how much space is left, and what to do."""
-    try:
-        free = shutil.disk_usage(_existing(path)).free
-    except OSError:
-        free = 0
+    free = free_bytes(path)
     return DiskFullError(Text("jobs.disk_full", file=path.name, folder=str(path.parent), free=free))
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free space where a path lies or would lie; 0 when nobody can tell."""
+    try:
+        return shutil.disk_usage(_existing(path)).free
+    except OSError:
+        return 0
 
 
 def _is_denied(error: BaseException, path: Path) -> bool:

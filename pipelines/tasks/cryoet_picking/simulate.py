@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import describe, option, parse
+from pipelines.core.files import disk_full, free_bytes, new_folder
 from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, SIMULATED, write_picks
 from pipelines.tasks.cryoet_picking.densities import (
     Density,
@@ -59,6 +60,7 @@ _PICKS_PER_CUBIC_MICROMETRE: Mapping[str, float] = {
     "thyroglobulin": 490.0,
     "virus-like-particle": 220.0,
 }
+_BYTES_A_VOXEL = 4.0  # float32 with its smaller levels, as packed as noise can be
 _OUTPUT_STD = 7.5e-6  # spread of the released tomograms
 _LABEL = f"{SIMULATED} tomograms in the layout of the CZII challenge; not measured data."
 
@@ -253,6 +255,17 @@ def write_tree(
             on_done(index + 1)
 
 
+def refuse_too_many(root: Path, num_tomograms: int, config: SimulationConfig) -> None:
+    """Refuse to begin what the disk has no room for; noise hardly packs.
+
+    Raises:
+        DiskFullError: There is less space than the tomograms take.
+    """
+    voxels = config.depth_vox * config.side_vox**2
+    if free_bytes(root) < num_tomograms * voxels * _BYTES_A_VOXEL:
+        raise disk_full(root / "static")
+
+
 def write_tomogram(
     root: str, index: int, seed: int, values: Mapping[str, float], maps: str = ""
 ) -> None:
@@ -282,11 +295,13 @@ def _write_one(
 ) -> None:
     name = f"TS_{index + 1}"
     made = simulate_tomogram(config, seed * 1000 + index, experiment=name, densities=densities)
-    folder = root / "static" / "ExperimentRuns" / name / "VoxelSpacing10.000"
-    folder.mkdir(parents=True)
-    write_copick_config(root / "copick_config.json", CHALLENGE, name="simulated", text=_LABEL)
-    write_zarr(folder / "denoised.zarr", made.volume, spacing_angstrom=SPACING_ANGSTROM)
     kinds = made.picks.kinds
+    # one that is interrupted leaves no half of a tomogram behind
+    with new_folder(root / "static" / "ExperimentRuns" / name) as fresh:
+        write_copick_config(root / "copick_config.json", CHALLENGE, name="simulated", text=_LABEL)
+        folder = fresh / "VoxelSpacing10.000"
+        folder.mkdir()
+        write_zarr(folder / "denoised.zarr", made.volume, spacing_angstrom=SPACING_ANGSTROM)
     write_picks(root / "overlay", made.picks, user=CURATED_USER, session="0", kinds=kinds)
 
 

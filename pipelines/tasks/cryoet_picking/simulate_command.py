@@ -27,7 +27,11 @@ def simulate_command() -> Command:
 
 
 def _simulate(values: Values, terminal: Terminal) -> int:
-    from pipelines.tasks.cryoet_picking.simulate import SimulationConfig, write_tree
+    from pipelines.tasks.cryoet_picking.simulate import (
+        SimulationConfig,
+        refuse_too_many,
+        write_tree,
+    )
 
     root = Path(values["out"])
     count, seed = _whole(values, "tomograms", 1), _whole(values, "seed", 0)
@@ -37,6 +41,7 @@ def _simulate(values: Values, terminal: Terminal) -> int:
         raise UsageError(Text("cryoet.simulate_exists", path=str(root)))
     changes = dict(str(pair).partition("=")[::2] for pair in values.get("set", ()))
     config = parse(SimulationConfig, changes)
+    refuse_too_many(root, count, config)
     stage = Text("cryoet.simulate_stage")
     terminal.progress(0, count, stage, None)
     write_tree(

@@ -20,6 +20,7 @@ from pipelines.text import Text
 
 COLUMNS: Final = ("id", "experiment", "particle_type", "x", "y", "z")
 FILENAME: Final = "submission.csv"
+_MOST_COLUMNS: Final = 100  # every row holds all of them: a header of millions fills the memory
 _OTHER_MARKS: Final = {";": "cryoet.csv_semicolon", "\t": "cryoet.csv_tab"}
 
 
@@ -95,6 +96,8 @@ def _read_rows(content: bytes, file: str) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         header = tuple(h.strip() for h in reader.fieldnames or ())
+        if len(header) > _MOST_COLUMNS:
+            raise DataFormatError(Text("cryoet.not_csv", file=file))
         reader.fieldnames = header
         rows = list(reader)  # a field without end is an error of the row that it stands in
     except (UnicodeDecodeError, csv.Error) as error:

@@ -329,3 +329,11 @@ def test_a_chunk_that_its_codec_cannot_read_is_one_sentence(tmp_path: Path) -> N
     attributes = multiscale(coordinateTransformations=size)
     files = {**GROUP, ".zattrs": attributes, "0/.zarray": array, "0/0.0.0": b"abc" * 100}
     assert "damaged" in complaint(write_zarr(tmp_path / "a.zarr", files))
+
+
+def test_a_submission_of_a_million_columns_is_one_sentence() -> None:
+    """Each of its rows took 10 MB."""
+    columns = "id,experiment,particle_type,x,y,z" + "".join(f",c{i}" for i in range(1000))
+    content = f"{columns}\n0,TS_1,ribosome,1,2,3\n".encode()
+    (problem,) = check_submission(content, CHALLENGE, {})
+    assert "submission.csv" in render(problem.text, "en")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pipelines.tasks.cryoet_picking import TASK
+from pipelines.errors import DiskFullError
+from pipelines.tasks.cryoet_picking import TASK, simulate
 from pipelines.tasks.cryoet_picking.densities import (
     add_density,
     density_from_map,
@@ -26,7 +27,7 @@ from pipelines.tasks.cryoet_picking.simulate import (
     write_tomogram,
     write_tree,
 )
-from pipelines.tasks.cryoet_picking.volumes import write_mrc
+from pipelines.tasks.cryoet_picking.volumes import write_mrc, write_zarr
 from tests.tasks.cryoet_picking.conftest import TINY
 
 
@@ -194,3 +195,26 @@ def test_a_tree_of_varied_microscopes_keeps_to_the_bounds() -> None:
     assert all(10 <= c.dose_electrons <= 400 and 20 <= c.tilt_range_degrees <= 25 for c in drawn)
     assert {c.shape for c in drawn} == {wide.shape}
     assert varied(TINY, np.random.default_rng(0)) is TINY
+
+
+def test_a_simulation_that_is_broken_off_leaves_whole_tomograms_alone(tmp_path, monkeypatch):
+    def broken(path, *arguments, **options):
+        if "TS_2" in str(path):
+            (path / "0").mkdir(parents=True)
+            raise KeyboardInterrupt
+        write_zarr(path, *arguments, **options)
+
+    monkeypatch.setattr(simulate, "write_zarr", broken)
+    with pytest.raises(KeyboardInterrupt):
+        simulate.write_tree(tmp_path, num_tomograms=3, seed=0, config=TINY)
+    left = [p.name for p in (tmp_path / "static" / "ExperimentRuns").iterdir()]
+    assert left == ["TS_1"]
+
+
+def test_more_tomograms_than_the_disk_has_room_for_are_refused_before_the_first(
+    tmp_path,
+):
+    """A billion were begun, and written until the disk was full."""
+    with pytest.raises(DiskFullError):
+        simulate.refuse_too_many(tmp_path, 1_000_000_000, TINY)
+    simulate.refuse_too_many(tmp_path, 1, TINY)
