@@ -301,6 +301,23 @@ def test_the_whole_app_opens_on_home(settings: Settings) -> None:
     assert app.button(key=f"home.{TASK}.predict").label == render(Text("home.see_result"), "en")
 
 
+@pytest.mark.parametrize(
+    ("path", "lost"), [("", ""), ("lab", ""), ("lab/", ""), ("lab/em%20membrain", "em membrain")]
+)
+def test_an_address_without_a_page_is_told_on_the_home_page(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, path: str, lost: str
+) -> None:
+    """Streamlit says so as well, but in English alone, and not which page."""
+    monkeypatch.setattr(type(st.context), "url", f"http://127.0.0.1:8501/{path}")
+    options = {"server.baseUrlPath": "lab"}
+    get = st.get_option
+    monkeypatch.setattr(st, "get_option", lambda name: options.get(name) or get(name))
+    app = prepare((REPOSITORY / "streamlit_app.py").read_text("utf-8"), "fr").run()
+    assert_sound(app)
+    expected = render(Text("pages.lost.page", name=lost), "fr", escape=as_plain)
+    assert [warning.value for warning in app.warning] == ([expected] if lost else [])
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_document_says_which_language_it_is_in(settings: Settings, language: Language) -> None:
     """French was marked as English: read aloud by English rules, and offered for translation."""
@@ -609,7 +626,7 @@ def test_the_list_says_when_it_leaves_older_runs_out(
     app = draw(other_page("runs"))
     assert len(app.dataframe[0].value) == 1
     assert newest.short_id in app.dataframe[0].value["Run"][0]
-    expected = render(Text("runs.newest", shown=1, n=2), "en")
+    expected = render(Text("runs.newest", shown=1, count=2), "en")
     assert expected in [caption.value for caption in app.caption]
 
 
