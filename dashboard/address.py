@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 
@@ -70,9 +71,21 @@ def take_lost() -> dict[str, str]:
 
 
 def note_page(path: str) -> None:
-    """Remember which page is drawn: on another one, an empty address is no way back."""
+    """Remember which page is drawn: on another one, an empty address is no way back.
+
+    Where there is no page of the name in the address, Streamlit draws the home page, whose own path
+    is empty; what was asked for is remembered for `take_lost`.
+    """
+    base = st.get_option("server.baseUrlPath") or ""
+    asked = _last_part(urlsplit(st.context.url or "").path)
+    if not path and asked not in ("", _last_part(base)):
+        note_lost("page", asked)
     st.session_state["address.is_other_page"] = st.session_state.get("address.page") != path
     st.session_state["address.page"] = path
+
+
+def _last_part(path: str) -> str:
+    return unquote(path.rstrip("/").rpartition("/")[2])
 
 
 def _went_back(name: str, asked: str | None) -> bool:

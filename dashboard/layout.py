@@ -46,7 +46,7 @@ def draw_lost(*names: str) -> None:
     """Say which of these a copied address names in vain: what is shown is something else.
 
     Args:
-        names: Parameters of the address: "data", "model", "run", "open", "runs".
+        names: Parameters of the address, or "page": "data", "model", "run", "open", "runs".
     """
     lost = take_lost()
     for name in names:

@@ -9,7 +9,7 @@ import html
 import streamlit as st
 
 from dashboard.errors import frame
-from dashboard.layout import draw_head
+from dashboard.layout import draw_head, draw_lost
 from dashboard.words import say, say_plainly, tr
 from pipelines.contract import Task
 from pipelines.core.checkpoints import list_checkpoints
@@ -26,6 +26,7 @@ def show() -> None:
     """Draw the page."""
     warm.prewarm_later(_PREWARM_AFTER_S)  # the first prediction then need not wait for torch
     draw_head("biotech", tr("pages.product"), tr("home.summary"))
+    draw_lost("page")
     tasks, broken = load_tasks()
     for start in range(0, len(tasks), _PER_ROW):
         row = tasks[start : start + _PER_ROW]
