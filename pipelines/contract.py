@@ -913,6 +913,10 @@ class Task(ABC):
         """Add files to the evidence pack, by name: what only this field knows (nothing here)."""
         return {}
 
+    def path_of(self, record: DatasetRecord) -> Path | None:
+        """Return what a person would type to open a data set again (None: its file or folder)."""
+        return None
+
     def commands(self) -> Sequence[Command]:
         """List what the task adds to the command line, called `NAME TASK ...`."""
         return ()

@@ -39,7 +39,8 @@ class Source:
         """Return what to hand to `--data` for a data set; `path` stands for its place if given."""
         if record.is_generated:
             return cls("sample")
-        return cls(path or source_path(record), data_options(task, record))
+        place = path or str(task.path_of(record) or source_path(record))
+        return cls(place, data_options(task, record))
 
 
 @dataclass(frozen=True)

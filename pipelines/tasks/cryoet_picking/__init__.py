@@ -314,6 +314,12 @@ class CryoetPicking(Task):
 
         return SimulationConfig
 
+    def path_of(self, record: DatasetRecord) -> Path:
+        """Return the zip, volume, configuration or folder that a data set was opened from."""
+        from pipelines.tasks.cryoet_picking.data import path_of_record
+
+        return path_of_record(record)
+
     def commands(self) -> Sequence[Command]:
         """Add `simulate` and `check` to the command line."""
         from pipelines.tasks.cryoet_picking.checking import check_command

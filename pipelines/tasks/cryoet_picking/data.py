@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipelines.config import option, parse
+from pipelines.config import describe, option, parse
 from pipelines.contract import (
     DatasetRecord,
     Inspection,
@@ -61,6 +61,12 @@ class DataOptions:
     picks_user: str = option("", expert=True)
     voxel_offset: float = option(0.0, low=-2.0, high=2.0, unit="vx", step=0.5, expert=True)
     particles: str = option("", expert=True)
+
+
+def changed_options(options: Mapping[str, str]) -> dict[str, str]:
+    """Keep how the files are read where that is not the default."""
+    usual = {info.name: str(info.default) for info in describe(DataOptions)}
+    return {k: v for k, v in options.items() if v != usual.get(k, v)}
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,14 @@ class Project:
     problems: tuple[Problem, ...]
     is_simulated: bool = False
 
+    def experiments(self) -> tuple[str, ...]:
+        """List the tomograms; picks without one stand for themselves where there is none at all.
+
+        Beside tomograms they are left out: neither training nor prediction could go on at them.
+        """
+        held = self.volumes or self.picks
+        return tuple(e for e in self.layout.experiments() if e in held)
+
 
 def open_project(tree: Tree, options: Mapping[str, str], *, title: str) -> Project:
     """Open headers and picks of everything below a tree.
@@ -187,9 +201,11 @@ def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
     facts = [*describe_volumes(project, problems), *pick_facts(project)]
     items = tuple(
         Item(e, e, has_truth=e in project.picks and len(project.picks[e]) > 0)
-        for e in project.layout.experiments()
-        if e in project.volumes or e in project.picks
+        for e in project.experiments()
     )
+    if alone := sorted({*project.picks} - {i.item_id for i in items}):
+        text = Text("cryoet.picks_alone", n=len(alone), names=alone[:5])
+        problems.append(Problem("warning", text))
     return Inspection(
         title=project.title,
         root=tree.root,
@@ -237,6 +253,35 @@ def _root_folder(source: Path, root: str) -> Path:
         return folder
     places = ", ".join(str(p) for p in dict.fromkeys(allowed))
     raise DataFormatError(Text("cryoet.far_root", root=root, file=source.name, places=places))
+
+
+def path_of_record(record: DatasetRecord) -> Path:
+    """Return what opens a data set again, and nothing beside it.
+
+    Its root alone would open whatever else lies there: other volumes beside the one that was
+    chosen, or trees that the copick configuration does not name.
+    """
+    names = [file.path for file in record.files]
+    if any("!" in name for name in names):
+        return record.root / names[0].partition("!")[0]
+    own = {name.partition("/")[0] for name in names}
+    if not record.root.is_dir() or not {p.name for p in record.root.iterdir()} - own:
+        return record.root
+    for file in record.files:
+        if file.role == "config" and _names_all(record.root / file.path, record):
+            return record.root / file.path
+    return record.root / own.pop() if len(own) == 1 else record.root
+
+
+def _names_all(file: Path, record: DatasetRecord) -> bool:
+    """Tell whether every file of a data set lies below the roots that a configuration names."""
+    try:
+        config = parse_config(file.read_bytes(), file=file.name)
+        roots = [_root_folder(file, r) for r in (config.static_root, config.overlay_root) if r]
+    except (PipelineError, OSError):
+        return False
+    places = [(record.root / f.path).resolve() for f in record.files if f.role != "config"]
+    return all(any(p.is_relative_to(root) for root in roots) for p in places)
 
 
 def _refuse_far_roots(config: CopickConfig) -> None:
@@ -444,8 +489,7 @@ def open_source(source: Path) -> LazySamples:
     """
     tree, title, _ = _tree_of(source)
     project = open_project(tree, {}, title=title)
-    there = [e for e in project.layout.experiments() if e in project.volumes or e in project.picks]
-    return LazySamples(project, there)
+    return LazySamples(project, project.experiments())
 
 
 def require_volume(sample: Sample) -> Sample:

@@ -24,7 +24,7 @@ from pipelines.contract import (
 from pipelines.tasks.cryoet_picking import metrics
 from pipelines.tasks.cryoet_picking.compared import busiest_section, points_of, section_pane
 from pipelines.tasks.cryoet_picking.config import Config
-from pipelines.tasks.cryoet_picking.data import Geometry
+from pipelines.tasks.cryoet_picking.data import Geometry, changed_options
 from pipelines.tasks.cryoet_picking.display import section_of
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, Particle
 from pipelines.tasks.cryoet_picking.predictions import thresholds_of
@@ -288,6 +288,10 @@ def pack_files(context: ReportContext) -> dict[str, bytes]:
     title = context.record.title
     return {
         FILENAME: to_notebook(
-            data="DATA", checkpoint="run/checkpoint", thresholds=thresholds, title=title
+            data="DATA",
+            checkpoint="run/checkpoint",
+            thresholds=thresholds,
+            title=title,
+            options=changed_options(context.record.options),
         )
     }

@@ -14,12 +14,14 @@ DATA = Path({data!r})  # folder with static/, a zip of it, or a copick configura
 CHECKPOINT = Path({checkpoint!r})  # run or checkpoint folder
 WORK = Path("prediction")
 SUBMISSION = Path("submission.csv")
+OPTIONS = {options!r}  # how the files are read, where that is not the default
 THRESHOLDS = {thresholds!r}  # frozen: chosen on tomograms held out of training"""
 _PREDICT: Final = """from pipelines.cli import main
 
 status = main([
     "predict", "cryoet_picking",
     "--checkpoint", str(CHECKPOINT), "--input", str(DATA), "--output", str(WORK),
+    *(word for name, value in OPTIONS.items() for word in ("--set", f"{name}={value}")),
 ])
 assert status == 0"""
 _SUBMIT: Final = """from pipelines.tasks.cryoet_picking.picks import Picks
@@ -43,7 +45,12 @@ Python path."""
 
 
 def to_notebook(
-    *, data: str, checkpoint: str, thresholds: Mapping[str, float], title: str
+    *,
+    data: str,
+    checkpoint: str,
+    thresholds: Mapping[str, float],
+    title: str,
+    options: Mapping[str, str],
 ) -> bytes:
     """Return a notebook that predicts, cuts at the thresholds and writes the CSV.
 
@@ -52,12 +59,18 @@ def to_notebook(
         checkpoint: Folder of the weights.
         thresholds: Frozen threshold of each kind.
         title: Name of the data set, for the heading.
+        options: How the files are read, where that is not the default.
     """
     frozen = {kind: round(float(value), 4) for kind, value in thresholds.items()}
     return write_notebook(
         [
             ("markdown", _WORDS.format(title=title)),
-            ("code", _HEAD.format(data=data, checkpoint=checkpoint, thresholds=frozen)),
+            (
+                "code",
+                _HEAD.format(
+                    data=data, checkpoint=checkpoint, thresholds=frozen, options=dict(options)
+                ),
+            ),
             ("code", _PREDICT),
             ("code", _SUBMIT),
         ]

@@ -13,6 +13,7 @@ from pipelines.datasets import split_from_json
 from pipelines.errors import PipelineError
 from pipelines.tasks.cryoet_picking.checking import problems_view
 from pipelines.tasks.cryoet_picking.clouds import cloud_view, density_rows, distance_histogram
+from pipelines.tasks.cryoet_picking.data import changed_options, path_of_record
 from pipelines.tasks.cryoet_picking.lessons import (
     beta_curves,
     self_check_table,
@@ -285,11 +286,20 @@ def _learned_from(context: PanelContext) -> set[str]:
 def _notebook(context: PanelContext, thresholds: dict[str, float]) -> DownloadView:
     """Offer a notebook that makes this submission again, with the paths of data and weights."""
     record = context.record
-    root, title = (str(record.root), record.title) if record is not None else ("DATA", "")
+    place, title, options = "DATA", "", {}
+    if record is not None:
+        place, title = str(path_of_record(record)), record.title
+        options = changed_options(record.options)
     checkpoint = str(context.checkpoint) if context.checkpoint is not None else "CHECKPOINT"
 
     def make() -> bytes:
-        return to_notebook(data=root, checkpoint=checkpoint, thresholds=thresholds, title=title)
+        return to_notebook(
+            data=place,
+            checkpoint=checkpoint,
+            thresholds=thresholds,
+            title=title,
+            options=options,
+        )
 
     return DownloadView(
         Text("cryoet.notebook"), "submission.ipynb", make, "application/x-ipynb+json"

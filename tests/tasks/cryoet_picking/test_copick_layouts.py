@@ -11,7 +11,12 @@ import pytest
 from pipelines.contract import Inspection
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking import copick_files, volumes
-from pipelines.tasks.cryoet_picking.data import inspect_source, open_samples
+from pipelines.tasks.cryoet_picking.data import (
+    changed_options,
+    inspect_source,
+    open_samples,
+    path_of_record,
+)
 from pipelines.tasks.cryoet_picking.picks import Picks
 from tests.tasks.cryoet_picking.conftest import record_of
 from tests.wording import assert_clear
@@ -118,3 +123,45 @@ def test_a_root_that_is_not_here_is_named_and_the_rest_is_read(tmp_path):
     assert "cryoet.root_missing" in ids(found)
     assert [i.item_id for i in found.items] == [RUN]
     assert "cryoet.root_missing" not in ids(inspect_source(config(tmp_path, static_root=None), {}))
+
+
+def test_picks_without_a_tomogram_are_left_out_beside_tomograms(tmp_path, volume):
+    """Prediction and training broke off at the first of them, minutes later."""
+    tomogram(tmp_path / "static", volume)
+    pick(tmp_path / "overlay", "curation", "0")
+    there = tmp_path / "overlay" / "ExperimentRuns"
+    (there / "TS_0" / "Picks").mkdir(parents=True)
+    picked = there / RUN / "Picks" / "ribosome.json"
+    (there / "TS_0" / "Picks" / picked.name).write_bytes(picked.read_bytes())
+    found = inspect_source(tmp_path, {})
+    assert [i.item_id for i in found.items] == [RUN]
+    assert "cryoet.picks_alone" in ids(found)
+    assert found.is_usable
+
+
+def test_a_data_set_is_opened_again_by_what_was_opened(tmp_path, volume):
+    """The notebook of a submission opened the folder of the configuration, with all beside it."""
+    tomogram(tmp_path / "static", volume)
+    pick(tmp_path / "overlay", "curation", "0")
+    folder = record_of(tmp_path)
+    assert path_of_record(folder) == tmp_path
+    pick(tmp_path / "more" / "overlay", "curation", "0")
+    path = config(tmp_path)
+    assert path_of_record(record_of(path)) == path
+    volumes.write_zarr(tmp_path / "a.zarr", volume, spacing_angstrom=10.0, num_levels=1)
+    assert path_of_record(record_of(tmp_path / "a.zarr")) == tmp_path / "a.zarr"
+    volumes.write_mrc(tmp_path / "b.mrc", volume, spacing_angstrom=10.0)
+    assert path_of_record(record_of(tmp_path / "b.mrc")) == tmp_path / "b.mrc"
+
+
+def test_a_configuration_that_names_other_roots_does_not_stand_for_the_folder(tmp_path, volume):
+    tomogram(tmp_path / "static", volume)
+    pick(tmp_path / "overlay", "curation", "0")
+    (tmp_path / "README").touch()
+    config(tmp_path, static_root="elsewhere")
+    assert path_of_record(record_of(tmp_path)) == tmp_path
+
+
+def test_only_what_differs_from_the_defaults_is_an_option():
+    options = {"tomogram_type": "wbp", "voxel_spacing_angstrom": "0.0", "picks_user": ""}
+    assert changed_options(options) == {"tomogram_type": "wbp"}

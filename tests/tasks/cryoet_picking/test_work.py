@@ -447,7 +447,11 @@ def test_exported_notebook_makes_the_submission_again(trained, tree, tmp_path, m
 
     thresholds = {"threshold": 0.05}
     content = to_notebook(
-        data=str(tree), checkpoint=str(trained[0]), thresholds=thresholds, title="test"
+        data=str(tree),
+        checkpoint=str(trained[0]),
+        thresholds=thresholds,
+        title="test",
+        options={"tomogram_type": "denoised"},
     )
     book = nbformat.reads(content.decode(), as_version=4)
     nbformat.validate(book)
