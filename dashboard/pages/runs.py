@@ -113,7 +113,7 @@ def _draw_table(runs: Sequence[Run]) -> None:
         on_select=lambda: _open_selected(runs),
     )
     if len(runs) > _MOST_ROWS:
-        st.caption(tr("runs.newest", shown=_MOST_ROWS, total=len(runs)))
+        st.caption(tr("runs.newest", shown=_MOST_ROWS, count=len(runs)))
 
 
 def _columns() -> dict[str, Any]:  # Streamlit names no public type for it
