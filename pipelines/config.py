@@ -20,6 +20,7 @@ from pipelines.text import Text
 Kind = Literal["bool", "int", "float", "choice", "text"]
 Value = bool | int | float | str
 ConfigT = TypeVar("ConfigT")
+_SHOWN = 80  # characters of a wrong value that a sentence repeats
 
 
 def option(
@@ -226,7 +227,8 @@ def _refuse() -> bool:
 
 
 def _complaint(text_id: str, info: OptionInfo, value: Any, **params: Any) -> Text:
-    return Text(text_id, name=info.name, value=str(value), unit=info.unit, **params)
+    shown = " ".join(str(value)[:_SHOWN].split())
+    return Text(text_id, name=info.name, value=shown, unit=info.unit, **params)
 
 
 def _joined(problems: Sequence[Text]) -> Text:

@@ -119,6 +119,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Write a file beside its place and put it there when the block ends well.
+
+    Yields:
+        Where to write; its name ends as that of `path` does.
+
+    Raises:
+        DiskFullError: No space; the former file is untouched and nothing is left beside it.
+    """
+    beside = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        with disk_errors(path):
+            yield beside
+            replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_json(
     path: Path,
     value: Any,  # any JSON value

@@ -12,6 +12,7 @@ from pipelines.core.files import (
     existing_path,
     new_folder,
     parse_json,
+    replaced_file,
     write_json,
 )
 from pipelines.errors import DatasetNotFoundError, DiskFullError, NotWritableError
@@ -66,3 +67,22 @@ def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
 def test_what_is_no_path_is_not_there(typed: str) -> None:
     with pytest.raises(DatasetNotFoundError):
         existing_path(typed)
+
+
+def broken_off(path: Path, error: BaseException) -> None:
+    with replaced_file(path) as beside:
+        beside.write_bytes(b"tw")
+        raise error
+
+
+def test_a_file_is_replaced_when_it_is_whole_and_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with replaced_file(path) as beside:
+        beside.write_bytes(b"one")
+    assert beside.suffix == ".npz"
+    with pytest.raises(KeyboardInterrupt):
+        broken_off(path, KeyboardInterrupt())
+    with pytest.raises(DiskFullError, match=r"a\.npz"):
+        broken_off(path, OSError(errno.ENOSPC, "No space left on device"))
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]

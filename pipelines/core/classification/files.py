@@ -14,7 +14,7 @@ from pipelines.contract import Array, Prediction
 from pipelines.core.arrays import read_arrays
 from pipelines.core.classification.images import stem_of
 from pipelines.core.classification.labels import column_like, parse_table, values_by_id
-from pipelines.core.files import disk_errors, parse_json
+from pipelines.core.files import parse_json, replaced_file
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.text import Text
 
@@ -45,9 +45,9 @@ def write(
         yield prediction
     if kept:
         folder.mkdir(parents=True, exist_ok=True)
-        with disk_errors(folder / TABLE):
-            write_table(folder / TABLE, kept, classes)
-            _write_arrays(folder / ARRAYS, kept, classes)
+        with replaced_file(folder / TABLE) as table, replaced_file(folder / ARRAYS) as arrays:
+            write_table(table, kept, classes)
+            _write_arrays(arrays, kept, classes)
 
 
 def write_table(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -69,7 +69,10 @@ def write_table(path: Path, predictions: Sequence[Prediction], classes: Sequence
 
 def write_submission(path: Path, odds_by_id: Mapping[str, float], order: Sequence[str]) -> None:
     """Write id and probability of the positive class, in a given order."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replaced_file(path) as beside,
+        beside.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["id", "label"])
         writer.writerows([name, f"{odds_by_id[name]:.6f}"] for name in order)

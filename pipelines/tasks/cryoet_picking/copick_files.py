@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.core.files import parse_json, write_json
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.particles import Particle, from_copick
-from pipelines.tasks.cryoet_picking.picks import Floats, Picks
+from pipelines.tasks.cryoet_picking.picks import FARTHEST_ANGSTROM, Floats, Picks
 from pipelines.text import Text
 
 CURATED_USER = "curation"
@@ -83,7 +83,7 @@ def parse_picks(content: bytes, *, file: str) -> PickFile:
     except (KeyError, TypeError, ValueError):
         raise DataFormatError(Text("cryoet.bad_point", file=file)) from None
     positions = np.array(places, np.float64).reshape(-1, 3)
-    if not np.isfinite(positions).all():
+    if not (np.abs(positions) <= FARTHEST_ANGSTROM).all():  # NaN is none either
         raise DataFormatError(Text("cryoet.bad_point", file=file))
     return PickFile(
         kind=str(data["pickable_object_name"]),

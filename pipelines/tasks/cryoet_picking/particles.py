@@ -16,6 +16,8 @@ from pipelines.text import Text
 # A candidate hits a reference within this share of the particle's radius (rule of the challenge).
 HIT_SHARE = 0.5
 _LONGEST_NAME = 100
+_LARGEST_RADIUS = 1e6
+_SHOWN_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def from_copick(entries: Sequence[Mapping[str, Any]]) -> tuple[Particle, ...]:
     particles = tuple(_particle(entry) for entry in entries if entry.get("is_particle", True))
     found = names(particles)
     if len(set(found)) < len(found) or not particles:
-        raise DataFormatError(Text("cryoet.config_names", names=", ".join(found)))
+        raise DataFormatError(Text("cryoet.config_names", names=", ".join(found[:_SHOWN_NAMES])))
     return particles
 
 
@@ -103,7 +105,7 @@ def _particle(entry: Mapping[str, Any]) -> Particle:
         colour = _colour(entry.get("color"), known)
     except (TypeError, ValueError, OverflowError, AttributeError):
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?")) from None
-    if not is_name(name) or not math.isfinite(values[0]) or values[0] <= 0 or values[1] < 1:
+    if not is_name(name) or not 0 < values[0] <= _LARGEST_RADIUS or values[1] < 1:
         raise DataFormatError(Text("cryoet.config_entry", name=name or "?"))
     if not 0 <= weight < math.inf:
         raise DataFormatError(Text("cryoet.config_entry", name=name))
@@ -137,7 +139,8 @@ def from_json(text: str) -> tuple[Particle, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise DataFormatError(Text("cryoet.config_entry", name="?")) from error
     if len(set(names(found))) < len(found) or not found:
-        raise DataFormatError(Text("cryoet.config_names", names=", ".join(names(found))))
+        shown = ", ".join(names(found)[:_SHOWN_NAMES])
+        raise DataFormatError(Text("cryoet.config_names", names=shown))
     return found
 
 
@@ -145,7 +148,7 @@ def _kept(entry: Mapping[str, Any]) -> Particle:
     red, green, blue = (int(v) for v in entry["colour"])
     radius, weight = float(entry["radius_angstrom"]), float(entry["weight"])
     particle = Particle(str(entry["name"]), int(entry["label"]), radius, weight, (red, green, blue))
-    if not (is_name(particle.name) and 0 < radius < math.inf and 0 <= weight < math.inf):
+    if not (is_name(particle.name) and 0 < radius <= _LARGEST_RADIUS and 0 <= weight < math.inf):
         raise ValueError(f"no kind of particle: {particle}")
     return particle
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+FARTHEST_ANGSTROM = 1e9
+"""No coordinate lies farther (10 cm); squares of much larger ones are no numbers any more."""
+
 
 @dataclass(frozen=True)
 class Picks:

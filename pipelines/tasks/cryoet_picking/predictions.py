@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.contract import DatasetRecord, OperatingPoint, Prediction, RunReporter, Sample
 from pipelines.core.arrays import read_arrays
-from pipelines.core.files import parse_json, write_json
+from pipelines.core.files import parse_json, replaced_file, write_json
 from pipelines.errors import CheckpointMismatchError, DataFormatError
 from pipelines.tasks.cryoet_picking import particles as kinds_of
 from pipelines.tasks.cryoet_picking.config import Config
@@ -203,16 +203,15 @@ def write_all(
     """Write `submission.csv`, copick JSON below `picks/`, and all candidates, passing each one on.
 
     The submission is written anew after each tomogram, so that a stopped run leaves a whole one.
+    What an earlier prediction left in the folder goes with the first tomogram.
     """
-    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     tables: list[Picks] = []
     for prediction in predictions:
+        if not tables:
+            _forget_former(folder)
         values: dict[str, Any] = {n: v for n, v in prediction.values.items()}
-        np.savez_compressed(
-            folder / CANDIDATES / f"{prediction.item_id}.npz",
-            group=np.array(prediction.group),
-            **values,
-        )
+        with replaced_file(folder / CANDIDATES / f"{prediction.item_id}.npz") as file:
+            np.savez_compressed(file, group=np.array(prediction.group), **values)
         thresholds = thresholds_of(prediction)
         picks = picks_at(candidates_of(prediction), thresholds)
         write_picks(folder / PICKS, picks, user=USER, session="1", kinds=picks.kinds)
@@ -220,6 +219,15 @@ def write_all(
         write_submission(folder / FILENAME, Picks.concatenate(tables), particles_in(prediction))
         write_json(folder / POINT, {"thresholds": thresholds, "record": record.title})
         yield prediction
+
+
+def _forget_former(folder: Path) -> None:
+    """Remove candidates and picks of an earlier prediction, which would be scored with this one."""
+    for file in (folder / CANDIDATES).glob("*.npz"):
+        file.unlink()
+    for file in (folder / PICKS).glob(f"ExperimentRuns/*/Picks/{USER}_*.json"):
+        file.unlink()
+    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
 
 
 class _Stored(Mapping[str, Prediction]):

@@ -15,7 +15,7 @@ from pipelines.core.files import write_bytes
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.data import Geometry
 from pipelines.tasks.cryoet_picking.particles import Particle, names
-from pipelines.tasks.cryoet_picking.picks import Picks
+from pipelines.tasks.cryoet_picking.picks import FARTHEST_ANGSTROM, Picks
 from pipelines.text import Text
 
 COLUMNS: Final = ("id", "experiment", "particle_type", "x", "y", "z")
@@ -76,8 +76,9 @@ def read_submission(content: bytes, particles: Sequence[Particle], *, file: str)
         except (TypeError, ValueError):
             raise DataFormatError(Text("cryoet.csv_number", file=file, line=line)) from None
     places = np.array(positions, np.float64).reshape(-1, 3)
-    if not np.isfinite(places).all():
-        bad = int(np.flatnonzero(~np.isfinite(places).all(1))[0]) + 2
+    is_place = (np.abs(places) <= FARTHEST_ANGSTROM).all(1)  # NaN is none either
+    if not is_place.all():
+        bad = int(np.flatnonzero(~is_place)[0]) + 2
         raise DataFormatError(Text("cryoet.csv_number", file=file, line=bad))
     return Picks(
         tuple(experiments),

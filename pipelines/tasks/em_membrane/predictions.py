@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract import Prediction
-from pipelines.core.files import parse_json, write_bytes, write_json
+from pipelines.core.files import (
+    new_folder,
+    parse_json,
+    replaced_file,
+    write_bytes,
+    write_json,
+)
 from pipelines.core.images import open_stack
 from pipelines.errors import DataFormatError, DatasetNotFoundError
 from pipelines.tasks.em_membrane.cells import colour_cells, label_components
@@ -33,23 +39,26 @@ def write(predictions: Iterable[Prediction], folder: Path) -> Iterator[Predictio
 
     Args:
         predictions: With "probability" `(H, W)` float32 in [0, 1] and "mask" `(H, W)` bool.
-        folder: Existing folder; files of an earlier prediction are replaced.
+        folder: Existing folder; an earlier prediction is replaced once this one is whole.
     """
     import tifffile
 
-    for kind in PNG_KINDS:
-        (folder / PNG / kind).mkdir(parents=True, exist_ok=True)
     index: list[dict[str, str]] = []
     with (
-        tifffile.TiffWriter(folder / PROBABILITY, bigtiff=True) as probabilities,
-        tifffile.TiffWriter(folder / MASK, bigtiff=True) as masks,
+        new_folder(folder / PNG) as pictures,
+        replaced_file(folder / PROBABILITY) as probability_file,
+        replaced_file(folder / MASK) as mask_file,
+        tifffile.TiffWriter(probability_file, bigtiff=True) as probabilities,
+        tifffile.TiffWriter(mask_file, bigtiff=True) as masks,
     ):
+        for kind in PNG_KINDS:
+            (pictures / kind).mkdir()
         for prediction in predictions:
             probability = np.asarray(prediction.values["probability"], np.float32)
             mask = np.asarray(prediction.values["mask"], bool)
             probabilities.write(probability, contiguous=True, photometric="minisblack")
             masks.write(mask.astype(np.uint8) * 255, contiguous=True, photometric="minisblack")
-            _write_pngs(probability, mask, folder / PNG, len(index))
+            _write_pngs(probability, mask, pictures, len(index))
             index.append({"item_id": prediction.item_id, "group": prediction.group})
             yield prediction
     write_json(folder / INDEX, {"sections": index})

@@ -337,3 +337,14 @@ def test_a_submission_of_a_million_columns_is_one_sentence() -> None:
     content = f"{columns}\n0,TS_1,ribosome,1,2,3\n".encode()
     (problem,) = check_submission(content, CHALLENGE, {})
     assert "submission.csv" in render(problem.text, "en")
+
+
+@pytest.mark.parametrize("place", ["1e308", "-1e40", "NaN", "1e999"])
+def test_a_place_that_lies_nowhere_is_one_sentence(tmp_path: Path, place: str) -> None:
+    """Squares of such numbers are infinite, and the search for near picks ended in a bug."""
+    picks = json.dumps(PICKS).replace("2.0", place)
+    (tmp_path / "ExperimentRuns" / "TS_1" / "Picks").mkdir(parents=True)
+    (tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ribosome.json").write_text(picks)
+    complaint(tmp_path)
+    content = f"id,experiment,particle_type,x,y,z\n0,TS_1,ribosome,1,{place},3\n".encode()
+    assert check_submission(content, CHALLENGE, {})[0].severity == "error"

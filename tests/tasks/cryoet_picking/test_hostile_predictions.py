@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.contract import DatasetRecord
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking.particles import CHALLENGE, from_copick, from_json, to_json
 from pipelines.tasks.cryoet_picking.picks import Picks
-from pipelines.tasks.cryoet_picking.predictions import frozen_point, open_all, to_prediction
+from pipelines.tasks.cryoet_picking.predictions import (
+    frozen_point,
+    open_all,
+    to_prediction,
+    write_all,
+)
 
 
 @pytest.fixture
@@ -84,3 +90,16 @@ def test_kinds_of_a_model_that_are_none_are_one_sentence(text: str) -> None:
     with pytest.raises(DataFormatError):
         from_json(text)
     assert from_json(to_json(CHALLENGE)) == CHALLENGE
+
+
+def test_a_second_prediction_into_a_folder_is_scored_without_the_first(tmp_path: Path) -> None:
+    """Candidates of tomograms that the second one is not about stayed, and were scored with it."""
+    kinds = tuple(p.name for p in CHALLENGE)
+    record = DatasetRecord("d", "cryoet_picking", "d", tmp_path, (), (), {}, "", "")
+    for name in ("TS_1", "TS_2"):
+        picks = Picks.of_one(name, kinds, np.arange(3), np.ones((3, 3)), np.full(3, 0.5))
+        made = to_prediction(picks, CHALLENGE, {"threshold": 0.4}, group=name)
+        list(write_all([made], record, tmp_path))
+    assert list(open_all(tmp_path)) == ["TS_2"]
+    folders = (tmp_path / "picks" / "ExperimentRuns").glob("*/Picks/*.json")
+    assert {path.parent.parent.name for path in folders} == {"TS_2"}
