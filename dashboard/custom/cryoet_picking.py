@@ -267,6 +267,8 @@ def _draw_score(editor: Any) -> None:
             if p.weight > 0
         )
         st.metric(tr("cryoet.page_f4"), number(figures["f4"]), help=words)
+        counts = editor.counts()
+        st.caption(tr("cryoet.page_counts", found=counts.tp, false=counts.fp, missed=counts.fn))
 
 
 def _draw_save(prefix: str, record: DatasetRecord, editor: Any) -> None:
@@ -281,6 +283,10 @@ def _draw_save(prefix: str, record: DatasetRecord, editor: Any) -> None:
                 overlay = settings.data / "corrections" / record.dataset_id / "overlay"
                 files: list[Path] = editor.save(overlay, user=user, session=session)
                 st.success(tr("cryoet.page_saved", n=len(files), path=str(overlay)))
+                project: Path | None = editor.write_project(overlay, record, user=user)
+                if project is not None:
+                    st.caption(tr("cryoet.page_saved_project"))
+                    st.code(str(project), language=None, wrap_lines=True)
 
 
 # --- pictures -------------------------------------------------------------------------------------

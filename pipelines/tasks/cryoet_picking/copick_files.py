@@ -22,7 +22,7 @@ from pipelines.text import Text
 
 CURATED_USER = "curation"
 SIMULATED = "SIMULATED"  # first word of the description of what the product itself simulated
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*")
+_SAFE = re.compile(r"[^\W_](?:[^\W_]|[.\-])*")  # letters of any language
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.contract import Sample
+from pipelines.contract import DatasetRecord, Sample
 from pipelines.errors import DataFormatError
 from pipelines.tasks.cryoet_picking import metrics
-from pipelines.tasks.cryoet_picking.copick_files import CURATED_USER, checked_user, write_picks
+from pipelines.tasks.cryoet_picking.copick_files import (
+    CURATED_USER,
+    SIMULATED,
+    checked_user,
+    write_picks,
+)
 from pipelines.tasks.cryoet_picking.data import Geometry, Truth
-from pipelines.tasks.cryoet_picking.particles import Particle, names
+from pipelines.tasks.cryoet_picking.particles import Particle, names, write_copick_config
 from pipelines.tasks.cryoet_picking.picks import Picks
 from pipelines.tasks.cryoet_picking.slices import ColourBy, Marks
 from pipelines.text import Text
@@ -120,6 +125,15 @@ class Editor:
         figures = {"f4": metrics.weighted_score(counts, self.particles)}
         return figures | {f"f4_{k}": metrics.f_beta_score(c) for k, c in counts.items()}
 
+    def counts(self) -> metrics.Counts | None:
+        """Return how many picks of all kinds are right, false and missed; None without a truth."""
+        if self.truth is None:
+            return None
+        found = metrics.count_hits(self.picks, self.truth, self.particles).values()
+        return metrics.Counts(
+            sum(c.tp for c in found), sum(c.fp for c in found), sum(c.fn for c in found)
+        )
+
     def marks(self, *, colour_by: ColourBy, compare: bool, with_truth: bool) -> Marks:
         """Return the picks for a picture, row for row, and behind them what is beside them.
 
@@ -162,6 +176,33 @@ class Editor:
             session=checked_user(session),
             kinds=names(self.particles),
         )
+
+    def write_project(self, overlay: Path, record: DatasetRecord, *, user: str) -> Path | None:
+        """Write the copick configuration that opens what was saved together with its tomograms.
+
+        Args:
+            overlay: Where the corrections were saved.
+            record: The data set that was corrected.
+            user: Whose corrections they are.
+
+        Returns:
+            The configuration beside the overlay; None where the tomograms lie in no tree of runs.
+        """
+        names = [f.path for f in record.files if f.role == "tomogram" and "!" not in f.path]
+        heads = {
+            name.partition("ExperimentRuns/")[0] for name in names if "ExperimentRuns/" in name
+        }
+        if len(heads) != 1:
+            return None
+        path = overlay.parent / "copick_config.json"
+        write_copick_config(
+            path,
+            self.particles,
+            name=f"{record.title} · {user}",
+            text=SIMULATED if record.is_generated else "",
+            static_root=str(record.root / heads.pop()),
+        )
+        return path
 
     def _kind(self, kind: str) -> int:
         known = names(self.particles)

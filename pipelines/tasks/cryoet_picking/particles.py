@@ -193,8 +193,15 @@ def _changed(particle: Particle, assignment: str) -> Particle:
     raise DataFormatError(Text("cryoet.bad_override", text=assignment))
 
 
-def write_copick_config(path: Path, particles: Iterable[Particle], *, name: str, text: str) -> None:
-    """Write a copick configuration whose static and overlay trees stand beside it."""
+def write_copick_config(
+    path: Path,
+    particles: Iterable[Particle],
+    *,
+    name: str,
+    text: str,
+    static_root: str = "static",
+) -> None:
+    """Write a copick configuration whose overlay, and by default static, trees stand beside it."""
     objects = [
         {
             "name": p.name,
@@ -213,6 +220,6 @@ def write_copick_config(path: Path, particles: Iterable[Particle], *, name: str,
         "version": "1.0.0",
         "pickable_objects": objects,
         "overlay_root": "overlay",
-        "static_root": "static",
+        "static_root": static_root,
     }
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,12 +1,15 @@
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from pipelines.errors import DataFormatError
-from pipelines.tasks.cryoet_picking import TASK
+from pipelines.tasks.cryoet_picking import TASK, volumes
 from pipelines.tasks.cryoet_picking.corrections import Editor
+from pipelines.tasks.cryoet_picking.metrics import Counts
 from tests.tasks.cryoet_picking.conftest import record_of
 from tests.wording import assert_clear
 
@@ -61,6 +64,37 @@ def test_saving_writes_the_persons_own_files_and_keeps_the_curated_ones(editor, 
     stored = json.loads(next(p for p in files if "ribosome" in p.name).read_text())
     assert stored["user_id"] == "ada"
     assert len(stored["points"]) == editor.picks.counts()["ribosome"]
+
+
+def test_counts_tell_what_one_pick_changes(editor):
+    """One false pick among many moves F4 by less than is shown."""
+    right = len(editor.picks)
+    assert editor.counts() == Counts(right, 0, 0)
+    editor.add("ribosome", (2.0, 2.0, 2.0))
+    assert editor.counts() == Counts(right, 1, 0)
+    editor.delete(0)
+    assert editor.counts() == Counts(right - 1, 1, 1)
+
+
+def test_saved_corrections_open_with_their_tomograms(tree, editor, tmp_path):
+    """The picks opened alone: they could neither be trained on nor be corrected further."""
+    editor.delete(0)
+    record, overlay = record_of(tree), tmp_path / "overlay"
+    editor.save(overlay, user="Éva", session="1")
+    shutil.copytree(tree / "static", tmp_path / "data" / "static")
+    moved = dataclasses.replace(record, root=tmp_path / "data")
+    project = editor.write_project(overlay, moved, user="Éva")
+    first, second = TASK.open_dataset(record_of(project))
+    assert first.meta["has_volume"]
+    assert_allclose(first.truth.picks.positions, editor.picks.positions)
+    assert first.meta["particles"] == editor.particles
+    assert second.truth is None, "nobody corrected the other tomogram"
+
+
+def test_volumes_outside_a_tree_of_runs_make_no_project(tmp_path, editor, volume):
+    volumes.write_mrc(tmp_path / "a.mrc", volume, spacing_angstrom=10.0)
+    record = record_of(tmp_path / "a.mrc")
+    assert editor.write_project(tmp_path / "overlay", record, user="ada") is None
 
 
 def test_a_click_names_the_pick_whose_sphere_it_hits(editor):

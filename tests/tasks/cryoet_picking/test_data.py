@@ -346,6 +346,11 @@ def test_corrections_stand_beside_the_curated_picks_and_are_not_the_truth(copy):
 
 
 def test_user_names_that_copick_could_not_split_are_refused():
+    for name in ("Éva", "ada-2", "a.b"):
+        assert copick_files.checked_user(name) == name
+    for name in ("", ".", "a b", "../x", "a/b", "a:b"):
+        with pytest.raises(DataFormatError):
+            copick_files.checked_user(name)
     with pytest.raises(DataFormatError) as caught:
         copick_files.checked_user("ada_lovelace")
     assert_clear(caught.value.text, "ada_lovelace")
