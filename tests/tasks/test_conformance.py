@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +377,18 @@ def test_an_item_without_truth_can_be_looked_at(walked: Walked, tmp_path: Path) 
             continue
         context = PanelContext(walked.record, blind, 0, tiny_config(walked.task), scratch=tmp_path)
         assert panel.compute(context, panel.controls() if panel.controls is not None else None)
+
+
+def test_a_panel_that_lacks_what_it_needs_says_so(walked: Walked, tmp_path: Path) -> None:
+    """The page calls it all the same: an item may be without prediction, a run without rows."""
+    samples = walked.task.open_dataset(walked.record)
+    first = samples[0]
+    blind = [Sample(first.item_id, first.group, first.image, None, first.meta)]
+    for panel in walked.task.panels():
+        controls = panel.controls() if panel.controls is not None else None
+        for shown in (samples, blind):
+            context = PanelContext(walked.record, shown, 0, tiny_config(walked.task))
+            views = panel.compute(replace(context, scratch=tmp_path), controls)
+            assert views, panel.panel_id
+            for view in views:
+                assert_said(view, panel.panel_id)
