@@ -433,8 +433,8 @@ class Panel:
         controls: Config dataclass of settings that only change the view, or None.
         config_groups: Groups of the task's configuration that are edited beside this panel.
         is_per_item: Whether it shows one item, so that the page gives it an item slider.
-        needs: What it shows nothing without: "dataset", "truth", "prediction". The page calls it all
-            the same where an item has no prediction or no truth; it then says what is missing.
+        needs: What it shows nothing without: "dataset", "truth", "prediction". The page calls it
+            all the same where an item has none of it; it then says what is missing.
         is_on_demand: Whether it works for seconds, so that the page offers a button first.
         stepping: How a panel of single items steps to the next: by a "slider" of the page, in the
             "picture" itself (its first view is an `ImageView` with `section`), or in the picture
