@@ -6,12 +6,13 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.choices import order_parts
-from dashboard.custom.classification import beside
+from dashboard.custom.classification import beside, cells
 from pipelines import actions, datasets
 from pipelines import config as configs
 from pipelines.core.checkpoints import load_card
@@ -144,6 +145,15 @@ def test_marked_labels_are_left_out_on_wish(scored: Run) -> None:
         assert sum(counts(page)) == total
     finally:
         marks.path.unlink()
+
+
+def test_the_fullest_mistakes_are_listed_and_without_any_the_fullest_cell_opens() -> None:
+    counts = np.diag([3, 9, 4])
+    assert cells._mistakes(counts) == []
+    assert cells._fullest(counts) == (1, 1), "an empty cell of no mistakes was opened"
+    counts[0, 2], counts[2, 1] = 1, 5
+    assert cells._mistakes(counts) == [(2, 1), (0, 2)]
+    assert cells._fullest(counts) == (2, 1)
 
 
 def test_calibration_is_shown_on_wish() -> None:

@@ -28,13 +28,14 @@ from dashboard.renderers import draw, draw_all
 from dashboard.steps.evaluate import draw_scores_call, pick_part
 from dashboard.steps.threshold import draw_threshold
 from dashboard.tiles import draw_tiles
-from dashboard.words import number, say, tr
+from dashboard.words import as_plain, number, say, tr
 from pipelines import actions
 from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.jobs.store import Run
 
 _MOST_BUTTONS = 6  # classes whose matrix is drawn as buttons; a larger one becomes a table
 
+_MOST_MISTAKES = 5
 _MOST_RESAMPLED = 20_000  # rows whose intervals follow the slider
 _AT_ANY_THRESHOLD = ("auc", "ece")
 
@@ -149,12 +150,22 @@ def _restore_cell(key: str, counts: Any) -> Cell:
     if key not in st.session_state:
         words = str(st.query_params.get("cell", "")).split("-")
         is_cell = len(words) == 2 and all(w.isdecimal() for w in words)
-        wrong = counts.copy()
-        wrong[range(len(wrong)), range(len(wrong))] = -1
-        fullest = divmod(int(wrong.argmax()), len(wrong))
-        st.session_state[key] = tuple(int(w) for w in words) if is_cell else fullest
+        st.session_state[key] = tuple(int(w) for w in words) if is_cell else _fullest(counts)
     row, column = st.session_state[key]
     return min(row, len(counts) - 1), min(column, len(counts) - 1)
+
+
+def _fullest(counts: Any) -> Cell:
+    """Return the fullest mistake, or where there is none the fullest cell."""
+    mistakes = _mistakes(counts)
+    return mistakes[0] if mistakes else divmod(int(counts.argmax()), len(counts))
+
+
+def _mistakes(counts: Any) -> list[Cell]:
+    """List the cells of mistakes that hold pictures, the fullest first."""
+    size = len(counts)
+    cells = [(r, c) for r in range(size) for c in range(size) if r != c and counts[r, c]]
+    return sorted(cells, key=lambda cell: -counts[cell])
 
 
 def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> None:
@@ -181,12 +192,27 @@ def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> 
 
 
 def _draw_table(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> Cell:
-    table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
+    _draw_mistakes(key, classes, counts)
+    # empty cells would hide the others among many classes
+    table = pd.DataFrame(counts, index=list(classes), columns=list(classes)).replace(0, None)
     event = st.dataframe(table, key=f"{key}.table", on_select="rerun", selection_mode="single-cell")
     for row, column in event["selection"].get("cells", ()):
         _choose_cell(key, (int(row), list(classes).index(str(column))))
     found: Cell = st.session_state[key]
     return found
+
+
+def _draw_mistakes(key: str, classes: Sequence[str], counts: Any) -> None:
+    """Draw the most frequent mistakes as buttons: a table of many classes is not searched."""
+    st.caption(tr("classes_page.mistakes"))
+    for row, decided in _mistakes(counts)[:_MOST_MISTAKES]:
+        st.button(
+            f"{as_plain(classes[row])} → {as_plain(classes[decided])}: "
+            f"**{number(int(counts[row, decided]), 6)}**",
+            key=f"{key}.mistake.{row}.{decided}", width="stretch",
+            on_click=_choose_cell, args=(key, (row, decided)),
+            type="primary" if st.session_state[key] == (row, decided) else "secondary",
+        )  # fmt: skip
 
 
 def _choose_cell(key: str, cell: Cell) -> None:

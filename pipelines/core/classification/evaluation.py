@@ -19,6 +19,7 @@ from pipelines.contract import GroupKind, ItemStatistics, MetricInfo
 from pipelines.core import intervals
 from pipelines.core.classification import statistics as st
 from pipelines.core.metrics import explain_interval
+from pipelines.core.ranking import area_under_roc
 from pipelines.core.resampling import draw_weights
 from pipelines.text import Text, verbatim
 from pipelines.views import (
@@ -267,16 +268,29 @@ class Evaluation:
 
     def _roc_of_classes(self, bounds: Intervals) -> CurveView:
         curves = []
-        for number, name in enumerate(self.names[:_MOST_CURVES]):
+        shown, source = self._hardest_classes(), self.source()
+        if len(shown) < len(self.classes):
+            source = Text(
+                "classes_few.curves", source=source, shown=len(shown), total=len(self.classes)
+            )
+        for number in shown:
             counts = st.sweep(self.truth == number, self.odds[:, number])
             x, y = _thinned(counts.false_alarms, counts.sensitivity)
-            curves.append(Curve(name, x, y))
+            curves.append(Curve(self.names[number], x, y))
         chance = Curve(Text("classes_panel.curves.chance"), GRID, GRID, is_dashed=True)
         return CurveView(
             self._area_title(bounds), Text("classes_panel.curves.false_alarms"),
             Text("classes_metrics.sensitivity"), (*curves, chance),
-            y_range=_FULL, source=self.source(),
+            y_range=_FULL, source=source,
         )  # fmt: skip
+
+    def _hardest_classes(self) -> list[int]:
+        """List the classes that can be told from the rest, at most a chart of those told worst."""
+        areas = {
+            c: area_under_roc(self.truth == c, self.odds[:, c]) for c in range(len(self.classes))
+        }
+        there = [c for c, area in areas.items() if not math.isnan(area)]
+        return sorted(sorted(there, key=lambda c: areas[c])[:_MOST_CURVES])
 
     def reliability(self) -> tuple[View, ...]:
         """Compare confidence with the share of right answers, before and after scaling."""

@@ -132,6 +132,7 @@ def inspect_index(
         *labels.problems,
         *twice_named(entries, labels),
         *_one_class(labels, name_of),
+        *_single_pictures(labels, name_of),
         *(Problem("warning", text, name) for name, text in index.source.refusals[:_LISTED]),
         *look.problems,
     ]
@@ -164,6 +165,16 @@ def _one_class(labels: Labels, name_of: Callable[[str], Text]) -> list[Problem]:
         return []
     name = name_of(labels.classes[present.pop()])
     return [Problem("warning", Text("classes.one_class_found", name=name))]
+
+
+def _single_pictures(labels: Labels, name_of: Callable[[str], Text]) -> list[Problem]:
+    """Warn of classes of one picture: it can be learned from or scored on, and not both."""
+    counts = Counter(tag.label for tag in labels.tags)
+    rare = [name_of(n) for i, n in enumerate(labels.classes) if counts[i] == 1]
+    if not rare:
+        return []
+    text = Text("classes_few.pictures", n=len(rare), names=rare[:3])
+    return [Problem("warning", text)]
 
 
 def fingerprint(entries: Sequence[Entry]) -> str:

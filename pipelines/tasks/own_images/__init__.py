@@ -118,7 +118,8 @@ def _from_folders(source: Source, options: Options, unread: Sequence[Problem]) -
     """Take folders as classes; tables that could not be read matter where folders say nothing."""
     found = folder_labels(source)
     if not found.classes:
-        return replace(found, problems=tuple(unread))
+        unsorted = Problem("warning", Text("own_data.unsorted"))
+        return replace(found, problems=tuple(unread) or (unsorted,))
     if options.get("group_from_folder", "").lower() not in ("true", "1", "yes"):
         return replace(found, tags=tuple(Tag(t.label, "", t.part) for t in found.tags))
     return found

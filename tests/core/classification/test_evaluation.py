@@ -134,3 +134,19 @@ def test_several_classes_are_decided_by_the_largest_and_each_has_its_curve():
     shown = [f.name.id for f in found.figures(0.5, METRICS, {}).figures]
     assert "classes_metrics.auc" in shown
     assert "classes_metrics.sensitivity" not in shown
+
+
+def test_of_many_classes_the_worst_told_are_drawn_and_counted():
+    """The first seven of thirty were drawn without a word, and a class that nobody scored too."""
+    found = _evaluation(num_classes=12, count=400, seed=3)
+    kept = found.without([f"i{k}" for k in np.flatnonzero(found.truth == 2)])
+    (view,) = kept.curves(0.5, {})
+    areas = {
+        c: reference.roc_auc_score(kept.truth == c, kept.odds[:, c]) for c in range(12) if c != 2
+    }
+    worst = sorted(areas, key=areas.get)[:7]
+    drawn = [render(curve.name, "en") for curve in view.curves[:-1]]
+    assert drawn == [f"class {c}" for c in sorted(worst)]
+    assert "7 of 12 classes" in render(view.source, "en")
+    (few,) = _evaluation(num_classes=4, count=200).curves(0.5, {})
+    assert few.source.id != "classes_few.curves"

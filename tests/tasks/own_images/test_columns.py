@@ -103,3 +103,19 @@ def test_a_table_of_paths_tells_files_of_one_name_apart(tmp_path: Path, table: s
             tag = tags[f"images/{animal}/{i}.png"]
             assert index.labels.classes[tag.label] == "ab"[(i + int(animal[1])) % 2]
             assert tag.group == animal
+
+
+def test_pictures_without_any_class_and_classes_of_one_picture_are_told(tmp_path: Path) -> None:
+    """A class of one picture was trained on, never scored, and nobody was told."""
+    rng = np.random.default_rng(0)
+    for name, count in (("a", 6), ("b", 6), ("rare", 1)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            pixels = rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    (few,) = TASK.inspect(tmp_path, {}).problems
+    assert few.severity == "warning"
+    assert_clear(few.text, "rare")
+    (unsorted,) = TASK.inspect(tmp_path / "a", {}).problems
+    assert unsorted.severity == "warning", "they can be predicted"
+    assert_clear(unsorted.text)
