@@ -355,12 +355,11 @@ def _predict_and_measure(
     folder = run.prediction_folder
     rows: list[ItemStatistics] = []
     items = ItemTable()
-    num_done = 0
     stage = Text("jobs.stage.predicting")
     reporter.progress(0, len(samples), stage, None)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        predictions = predict(checkpoint, samples, config, reporter)
+        predictions = _all_or_stopped(predict(checkpoint, samples, config, reporter), len(samples))
         written = task.write_predictions(predictions, record, folder)
         for index, prediction in enumerate(written):
             truth = samples[index].truth
@@ -368,12 +367,23 @@ def _predict_and_measure(
                 rows.append(task.statistics(prediction, truth))
             items.add(prediction)
             reporter.progress(index + 1, len(samples), stage, None)
-            num_done = index + 1
-            if num_done < len(samples):
+            if index + 1 < len(samples):
                 _obey_wish(reporter)
-    if num_done < len(samples):  # a task that saw the wish itself yields no further item
-        raise StoppedOnWishError
     return items, ItemStatistics.concatenate(rows) if rows else None
+
+
+def _all_or_stopped(predictions: Iterator[Prediction], count: int) -> Iterator[Prediction]:
+    """Pass predictions on; whoever writes them learns of a task that saw the wish and ended early.
+
+    Raises:
+        StoppedOnWishError: Fewer came than there are items.
+    """
+    num_done = 0
+    for prediction in predictions:
+        num_done += 1
+        yield prediction
+    if num_done < count:
+        raise StoppedOnWishError
 
 
 def _locked_of(record: DatasetRecord) -> locked.Locked | None:

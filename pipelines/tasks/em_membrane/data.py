@@ -38,6 +38,7 @@ from pipelines.tasks.em_membrane.data_labels import (
     find_polarity,
     find_scheme,
     inside_mask,
+    is_picture,
     spread_pieces,
 )
 from pipelines.tasks.em_membrane.data_pairing import base_names, pair_files
@@ -241,6 +242,8 @@ class LabelStack(Sequence[NDArray[np.bool_]]):
             raise DataFormatError(
                 Text("em_data.constant", file=self._stack.name, value=self._scheme.values[0])
             )
+        if self._scheme.kind == "cells" and is_picture(some):
+            raise DataFormatError(Text("em_data.image_for_labels", file=self._stack.name))
         self.membrane_value = membrane_value
         if membrane_value == "auto":
             highs = [self._inside(section, "low") for section in some]

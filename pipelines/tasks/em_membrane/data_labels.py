@@ -27,6 +27,7 @@ _SOFT_BAND: Final = 0.1  # of the range counts as "near the end"
 _END_SHARE: Final = 0.05  # of them at either end
 _PIECE_TILES: Final = 4  # a side: labels of a large section are known from 16 tiles
 _TILE_PX: Final = 512
+_LEAST_SHARED: Final = 0.3  # of neighbours share a value in labels (0.96; 0.02 in images)
 _EROSION_PX: Final = 7  # a membrane of the field (4 nm a pixel) is 4 to 10 px wide
 
 
@@ -124,6 +125,13 @@ def find_scheme(sections: Sequence[Array]) -> Scheme:
     if has_fractions or (len(histogram) > 3 and _lies_at_its_ends(histogram, low, high)):
         return Scheme("soft", (low + high) / 2, *found)
     return Scheme("cells", 0.0, *found)
+
+
+def is_picture(sections: Sequence[Array]) -> bool:
+    """Tell an image from numbers of cells: in cells, most neighbours share their value."""
+    values = [label_values(section, as_cells=True) for section in sections]
+    same = [float((v[:, 1:] == v[:, :-1]).mean()) for v in values if v.shape[1] > 1]
+    return bool(same) and float(np.mean(same)) < _LEAST_SHARED
 
 
 def _lies_at_its_ends(histogram: dict[float, int], low: float, high: float) -> bool:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from pipelines.contract import Prediction
+from pipelines.errors import DataFormatError
+from pipelines.tasks.em_membrane.data import open_label_stack
 from pipelines.tasks.em_membrane.predictions import StoredPredictions, write
 
 
@@ -48,3 +51,15 @@ def test_a_prediction_that_breaks_off_leaves_the_former_one(tmp_path: Path) -> N
     assert files(tmp_path) == before
     stored = StoredPredictions(tmp_path)
     assert {float(p.values["probability"].max()) for p in stored.values()} == {0.25}
+
+
+def test_an_image_that_is_given_for_the_truth_is_refused(tmp_path: Path) -> None:
+    """Its grey values were read as the numbers of cells, and figures were computed."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    cells = np.kron(generator.integers(1, 200, (2, 8, 8), dtype=np.uint8), np.ones((1, 8, 8), "u1"))
+    for name, pixels in (("image", image), ("cells", cells)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack")
+    with pytest.raises(DataFormatError, match=r"image\.tif"):
+        open_label_stack(tmp_path / "image.tif")
+    assert len(open_label_stack(tmp_path / "cells.tif")) == 2
