@@ -129,7 +129,8 @@ def evaluate(values: Values, terminal: Terminal) -> int:
     from pipelines import actions
 
     task = registry.get_task(values["task"])
-    folder, truth = Path(values["prediction"]), Path(values["truth"])
+    # resolved, so that a sentence about "." names the folder
+    folder, truth = Path(values["prediction"]).resolve(), Path(values["truth"]).resolve()
     _, scores = actions.run_evaluation(task, folder, truth)
     (part,) = scores.parts.values()
     point = scores.operating_point

@@ -37,7 +37,7 @@ def _simulate(values: Values, terminal: Terminal) -> int:
     count, seed = _whole(values, "tomograms", 1), _whole(values, "seed", 0)
     if count < 1:
         raise UsageError(Text("cryoet.simulate_count", got=count))
-    if (root / "static").exists() or (root / "overlay").exists():
+    if _holds_files(root / "static") or _holds_files(root / "overlay"):
         raise UsageError(Text("cryoet.simulate_exists", path=str(root)))
     changes = dict(str(pair).partition("=")[::2] for pair in values.get("set", ()))
     config = parse(SimulationConfig, changes)
@@ -55,6 +55,11 @@ def _simulate(values: Values, terminal: Terminal) -> int:
     terminal.say(Text("cryoet.simulated", n=count, path=str(root)))
     terminal.result({"root": str(root), "tomograms": count, "seed": seed, "simulated": True})
     return 0
+
+
+def _holds_files(folder: Path) -> bool:
+    """Tell whether anything stands there; one that was broken off leaves empty folders."""
+    return folder.is_file() or any(path.is_file() for path in folder.rglob("*"))
 
 
 def _whole(values: Values, name: str, default: int) -> int:

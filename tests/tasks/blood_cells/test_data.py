@@ -47,6 +47,14 @@ def test_every_part_is_read_as_the_data_say(tree):
     assert tags["testing_data/C-NMC_test_final_phase_data/1.bmp"] == Tag(-1, "", "test")
 
 
+def test_validation_cells_have_their_labels_where_their_folder_alone_is_given(tree):
+    """`--truth validation_data` was a set of pictures without labels."""
+    labels = data.read_labels(open_source(tree / "validation_data"), {})
+    assert labels.tags == (Tag(0, "H10", "test"), Tag(1, "23", "test"))
+    testing = data.read_labels(open_source(tree / "testing_data"), {})
+    assert testing.tags == (Tag(-1, "", "test"),)
+
+
 def test_a_strange_label_in_the_validation_table_is_an_error(tree):
     table = tree / "validation_data" / "C-NMC_test_prelim_phase_data_labels.csv"
     table.write_text(table.read_text().replace(",0", ",7"))

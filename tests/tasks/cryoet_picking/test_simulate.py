@@ -27,6 +27,7 @@ from pipelines.tasks.cryoet_picking.simulate import (
     write_tomogram,
     write_tree,
 )
+from pipelines.tasks.cryoet_picking.simulate_command import _holds_files
 from pipelines.tasks.cryoet_picking.volumes import write_mrc, write_zarr
 from tests.tasks.cryoet_picking.conftest import TINY
 
@@ -218,3 +219,10 @@ def test_more_tomograms_than_the_disk_has_room_for_are_refused_before_the_first(
     with pytest.raises(DiskFullError):
         simulate.refuse_too_many(tmp_path, 1_000_000_000, TINY)
     simulate.refuse_too_many(tmp_path, 1, TINY)
+
+
+def test_what_was_broken_off_before_the_first_tomogram_can_be_begun_again(tmp_path):
+    (tmp_path / "static" / "ExperimentRuns").mkdir(parents=True)
+    assert not _holds_files(tmp_path / "static")
+    (tmp_path / "static" / "ExperimentRuns" / "x.json").write_text("{}")
+    assert _holds_files(tmp_path / "static")
