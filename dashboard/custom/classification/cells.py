@@ -193,8 +193,9 @@ def _draw_buttons(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> 
 
 def _draw_table(key: str, classes: Sequence[str], counts: Any, cell: Cell) -> Cell:
     _draw_mistakes(key, classes, counts)
-    # empty cells would hide the others among many classes
-    table = pd.DataFrame(counts, index=list(classes), columns=list(classes)).replace(0, None)
+    # zeros would hide the others among many classes
+    words = [[number(int(n), 6) if n else "·" for n in row] for row in counts]
+    table = pd.DataFrame(words, index=list(classes), columns=list(classes))
     event = st.dataframe(table, key=f"{key}.table", on_select="rerun", selection_mode="single-cell")
     for row, column in event["selection"].get("cells", ()):
         _choose_cell(key, (int(row), list(classes).index(str(column))))
