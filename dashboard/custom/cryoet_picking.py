@@ -280,7 +280,8 @@ def _draw_save(prefix: str, record: DatasetRecord, editor: Any) -> None:
         session = st.text_input(tr("cryoet.page_session"), "1", key=f"{prefix}.session")
         if st.button(tr("cryoet.page_save_now"), type="primary", key=f"{prefix}.save"):
             with frame():
-                overlay = settings.data / "corrections" / record.dataset_id / "overlay"
+                mine = settings.data / "corrections" / record.dataset_id / user
+                overlay = mine / "overlay"
                 files: list[Path] = editor.save(overlay, user=user, session=session)
                 st.success(tr("cryoet.page_saved", n=len(files), path=str(overlay)))
                 project: Path | None = editor.write_project(overlay, record, user=user)

@@ -196,14 +196,15 @@ def inspect_source(source: Path, options: Mapping[str, str]) -> Inspection:
         DataError: Nothing there can be read.
     """
     tree, title, missing = _tree_of(source)
-    project = open_project(tree, options, title=title)
+    whole = open_project(tree, options, title=title)
+    there = whole.experiments()
+    project = replace(whole, picks={e: p for e, p in whole.picks.items() if e in there})
     problems = [*missing, *project.problems, *pick_problems(project)]
     facts = [*describe_volumes(project, problems), *pick_facts(project)]
     items = tuple(
-        Item(e, e, has_truth=e in project.picks and len(project.picks[e]) > 0)
-        for e in project.experiments()
+        Item(e, e, has_truth=e in project.picks and len(project.picks[e]) > 0) for e in there
     )
-    if alone := sorted({*project.picks} - {i.item_id for i in items}):
+    if alone := sorted({*whole.picks} - {*there}):
         text = Text("cryoet.picks_alone", n=len(alone), names=alone[:5])
         problems.append(Problem("warning", text))
     return Inspection(

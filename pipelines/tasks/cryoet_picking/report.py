@@ -26,7 +26,7 @@ Fact = tuple[Text, Any]
 def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
     """List number, size, spacing and value range; volumes of NaN become problems."""
     volumes = project.volumes
-    facts: list[Fact] = [(Text("cryoet.fact_tomograms"), len(project.layout.experiments()))]
+    facts: list[Fact] = [(Text("cryoet.fact_tomograms"), len(project.experiments()))]
     if project.is_simulated:
         facts.append((Text("cryoet_sim.origin"), Text("cryoet_sim.origin_simulated")))
     if not volumes:  # there are none, or the problems say why they cannot be read
@@ -49,8 +49,12 @@ def describe_volumes(project: Project, problems: list[Problem]) -> list[Fact]:
 
 
 def _spacing_words(spacings: list[float]) -> Text:
-    known = "; ".join(f"{spacing:g}" for spacing in spacings if spacing > 0)
-    return verbatim(known) if known else Text("cryoet.fact_spacing.unknown")
+    known = [spacing for spacing in spacings if spacing > 0]
+    if not known:
+        return Text("cryoet.fact_spacing.unknown")
+    if len(known) > 1:
+        return Text("cryoet.fact_spacing.between", low=known[0], high=known[-1])
+    return Text("cryoet.fact_spacing.known", spacing=known[0])
 
 
 def _total_bytes(volumes: Any) -> int:

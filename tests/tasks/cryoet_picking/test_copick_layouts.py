@@ -137,6 +137,9 @@ def test_picks_without_a_tomogram_are_left_out_beside_tomograms(tmp_path, volume
     assert [i.item_id for i in found.items] == [RUN]
     assert "cryoet.picks_alone" in ids(found)
     assert found.is_usable
+    facts = {k.id: v for k, v in found.facts}
+    assert (facts["cryoet.fact_tomograms"], facts["cryoet.fact_picks"]) == (1, 1)
+    assert facts["cryoet.fact_spacing"].id == "cryoet.fact_spacing.known"
 
 
 def test_a_data_set_is_opened_again_by_what_was_opened(tmp_path, volume):
