@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -34,6 +34,29 @@ def draw_options(
         if is_relevant(info, current):
             current[info.name] = draw_option(prefix, info, current[info.name])
     return current
+
+
+def draw_group(
+    prefix: str, infos: Sequence[OptionInfo], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Draw options as `draw_options` does, those for experts folded away below the others."""
+    usual = [info for info in infos if not info.is_expert]
+    current = draw_options(prefix, usual, values)
+    experts = [info for info in infos if info.is_expert]
+    has_usual, has_experts = (
+        any(is_relevant(info, current) for info in part) for part in (usual, experts)
+    )
+    if not (has_usual and has_experts):
+        return draw_options(prefix, experts, current)
+    title = f"{tr('forms.expert')}{changed_mark(experts, current)}"
+    with st.expander(title, key=f"{prefix}.group.{experts[0].group}.expert"):
+        return draw_options(prefix, experts, current)
+
+
+def changed_mark(infos: Iterable[OptionInfo], values: Mapping[str, Any]) -> str:
+    """Return how many of the options differ from their default, as a mark behind a title."""
+    num_changed = sum(values[info.name] != info.default for info in infos)
+    return f" :primary[● {num_changed}]" if num_changed else ""
 
 
 def draw_option(prefix: str, info: OptionInfo, value: Any) -> Any:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.choices import Choices
 from dashboard.errors import frame
-from dashboard.forms import draw_options
+from dashboard.forms import changed_mark, draw_group
 from dashboard.layout import CONTROLS_AND_PICTURE, draw_empty
 from dashboard.run_panel import draw_run
 from dashboard.same_code import draw_same_code
@@ -100,10 +100,9 @@ def _draw_group(
     if not any(configs.is_relevant(info, values) for info in infos):
         return values
     title = say(Text(f"{_prefix(task)}.group.{group}"))
-    num_changed = sum(values[i.name] != i.default for i in infos)
-    mark = f" :primary[● {num_changed}]" if num_changed else ""
-    with st.expander(f"{title}{mark}", key=f"{task.id}.group.{group}"):
-        return draw_options(task.id, infos, values)
+    title = f"{title}{changed_mark(infos, values)}"
+    with st.expander(title, key=f"{task.id}.group.{group}"):
+        return draw_group(task.id, infos, values)
 
 
 def _apply_preset(task: Task, preset: str) -> None:

@@ -220,3 +220,19 @@ def test_options_survive_a_visit_to_another_step(train_step: Callable) -> None:
     app.button_group(key="task.step").set_value("train").run()
 
     assert app.number_input(key=f"{TASK.id}.time_limit_s").value == 33.0
+
+
+def test_what_is_for_experts_is_folded_away_and_says_what_was_changed() -> None:
+    """`expert=True` stood at 57 options and no form looked at it: all stood in one long list."""
+    code = FORM.replace("import draw_options", "import draw_group as draw_options").replace(
+        "    switch: bool = option(False)", "    switch: bool = option(False, expert=True)"
+    )
+    app = AppTest.from_string(code, default_timeout=TIMEOUT_S).run()
+
+    (fold,) = app.expander
+    assert fold.label == render(Text("forms.expert"), "en")
+    assert [toggle.key for toggle in fold.toggle] == ["form.switch"]
+    assert not fold.slider
+    fold.toggle[0].set_value(v=True).run()
+    assert app.expander[0].label.endswith(":primary[● 1]")
+    assert result(app)["switch"] is True
