@@ -243,11 +243,19 @@ def _ranks(metric: MetricInfo, figures: Sequence[Figures]) -> list[Rank]:
 
 
 def _places(values: NDArray[np.float64], metric: MetricInfo) -> NDArray[np.intp]:
-    """Return the place of each column within its row, 1 is best; undefined ones come last."""
-    signed = -values if metric.higher_is_better else values
-    order = np.argsort(np.nan_to_num(signed, nan=math.inf), axis=1, kind="stable")
+    """Return the place of each column within its row, 1 is best; undefined ones come last.
+
+    Equal figures share the better place: an order among them would be made up.
+    """
+    signed = np.nan_to_num(-values if metric.higher_is_better else values, nan=math.inf)
+    order = np.argsort(signed, axis=1, kind="stable")
+    sorted_values = np.take_along_axis(signed, order, axis=1)
+    is_new = np.ones(sorted_values.shape, bool)
+    is_new[:, 1:] = sorted_values[:, 1:] != sorted_values[:, :-1]
+    ranks = np.arange(1, values.shape[1] + 1)
     places = np.empty_like(order)
-    np.put_along_axis(places, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
+    shared = np.maximum.accumulate(np.where(is_new, ranks, 0), axis=1)
+    np.put_along_axis(places, order, shared, axis=1)
     return places
 
 

@@ -196,6 +196,14 @@ def test_ranks_of_equal_models_overlap_and_a_clear_winner_is_first(settings) -> 
     assert {(r.best, r.worst) for r in ranks[:2]} == {(2, 3)}
 
 
+def test_models_that_answer_alike_share_their_place(settings) -> None:
+    """One of two equal models was called the first, beside the sentence that they are equal."""
+    same = cells(odds(200, 1.0, 1))
+    found = compare(entries(settings, same, same, cells(odds(200, 4.0, 2))), ["auc"])
+    ranks = [(s.rank.place, s.rank.best, s.rank.worst) for s in found.standings]
+    assert ranks == [(2, 2, 2), (2, 2, 2), (1, 1, 1)]
+
+
 # --- ensembles ------------------------------------------------------------------------------------
 
 
