@@ -146,7 +146,8 @@ def interval_figure(view: IntervalsView) -> go.Figure:
         for v, low, high in zip(view.values, view.low, view.high, strict=True)
     ]
     dots = go.Scatter(
-        x=view.values, y=rows, mode="markers", error_x=error, showlegend=False, text=said,
+        x=view.values, y=rows, mode="markers", error_x=error, text=said,
+        showlegend=False, cliponaxis=False,
         marker={"size": 10, "color": TINTS[0]}, hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
     figure = go.Figure(dots)

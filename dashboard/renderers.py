@@ -314,7 +314,10 @@ def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | N
         if view.source is not None:
             st.caption(say_plainly(view.source))
         if key:
-            draw_downloads(view, key, table)
+            with st.container(
+                horizontal=True, width="content", gap="small"
+            ):  # one line or the next
+                draw_downloads(view, key, table)
 
 
 def _draw_chart(figure: Any, view: views.View, key: str) -> None:  # plotly figure, loaded lazily

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard.renderers import draw, value_words
 from dashboard.words import language, number, say, tr
@@ -24,6 +25,7 @@ from pipelines.text import Language, Text, format_number, render
 from pipelines.views import IntervalsView, TableView
 
 _MOST_SENTENCES = 4
+_EDGE = 0.01  # beyond what a metric can be, so that a dot at its end is whole
 
 
 def show(comparison: Comparison, metric: MetricInfo) -> None:
@@ -80,17 +82,33 @@ def leaderboard_view(comparison: Comparison, metric: MetricInfo) -> IntervalsVie
         comparison.standings,
         key=lambda s: np.nan_to_num(sign * s.figures.values.get(metric.name, math.nan), nan=9e9),
     )
-    bounds = [s.figures.intervals.get(metric.name, (math.nan, math.nan)) for s in order]
+    values = np.array([s.figures.values.get(metric.name, math.nan) for s in order])
+    known = [s.figures.intervals.get(metric.name, (math.nan, math.nan)) for s in order]
+    bounds = np.array(known, np.float64)
     items = comparison.task.items_text(len(comparison.common.items.item_ids))
     return IntervalsView(
         Text("compare_page.leaderboard", metric=metric.label),
         names=tuple(s.entry.name for s in order),
-        values=np.array([s.figures.values.get(metric.name, math.nan) for s in order]),
-        low=np.array([low for low, _ in bounds]),
-        high=np.array([high for _, high in bounds]),
+        values=values,
+        low=bounds[:, 0],
+        high=bounds[:, 1],
         x_label=metric.label,
+        x_range=_reach(np.concatenate([values, bounds.ravel()]), metric),
         source=Text("compare.source_line", items=items),
     )
+
+
+def _reach(shown: NDArray[np.float64], metric: MetricInfo) -> tuple[float, float] | None:
+    """Return an axis with some air around what is shown, within what the metric can be.
+
+    Left to itself, the axis of models that all reach 1 runs from 0 to 2.
+    """
+    known = shown[np.isfinite(shown)]
+    if not known.size:
+        return None
+    low, high = float(known.min()), float(known.max())
+    air = max(0.08 * (high - low), 0.02)
+    return max(low - air, metric.low - _EDGE), min(high + air, metric.high + _EDGE)
 
 
 def _table(comparison: Comparison) -> TableView:

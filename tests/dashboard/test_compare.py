@@ -11,7 +11,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard.compare import result
 from pipelines.actions import data_fingerprint
+from pipelines.contract import MetricInfo
 from pipelines.datasets.locked import Opening, note_opening
 from pipelines.jobs import store
 from pipelines.settings import REPOSITORY, Settings, load_settings
@@ -92,6 +94,21 @@ def test_the_address_holds_runs_view_and_metric(settings) -> None:
     assert names(first, second) in app.query_params["runs"]
     assert "differences" in app.query_params["view"]
     assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([1.0, 1.0, np.nan], (0.98, 1.01)),
+        ([0.5, 0.4, 0.9], (0.36, 0.94)),
+        ([0.0, 0.01], (-0.01, 0.03)),
+        ([np.nan], None),
+    ],
+)
+def test_the_axis_of_a_figure_ends_where_the_figure_can(shown, expected) -> None:
+    """Of models that all reached 1, the axis went on to 2."""
+    found = result._reach(np.array(shown), MetricInfo("auc", True, 0.0, 1.0))
+    assert found == (None if expected is None else pytest.approx(expected))
 
 
 def test_unequal_terms_stand_side_by_side(settings) -> None:
