@@ -224,9 +224,19 @@ def test_options_survive_a_visit_to_another_step(train_step: Callable) -> None:
 
 def test_what_is_for_experts_is_folded_away_and_says_what_was_changed() -> None:
     """`expert=True` stood at 57 options and no form looked at it: all stood in one long list."""
-    code = FORM.replace("import draw_options", "import draw_group as draw_options").replace(
-        "    switch: bool = option(False)", "    switch: bool = option(False, expert=True)"
-    )
+    code = FORM
+    for usual, folded in (
+        ("import draw_options", "import draw_group as draw_options"),
+        ("switch: bool = option(False)", "switch: bool = option(False, expert=True)"),
+        ("infos, {i.name: i.default", "infos, option_values('form', {i.name: i.default"),
+        ("for i in infos})", "for i in infos}))\n"),
+        (
+            "import streamlit as st",
+            "import streamlit as st\nfrom dashboard.state import option_values",
+        ),
+    ):
+        assert usual in code
+        code = code.replace(usual, folded)
     app = AppTest.from_string(code, default_timeout=TIMEOUT_S).run()
 
     (fold,) = app.expander
