@@ -9,6 +9,7 @@ from dashboard.palette import DASHES, SEQUENCE, TINTS, colour
 from dashboard.words import language, number, say, tr
 from pipelines.views import (
     BarView,
+    Curve,
     CurveView,
     HistogramView,
     IntervalsView,
@@ -37,7 +38,7 @@ def curve_figure(view: CurveView) -> go.Figure:
         if curve.band is not None:
             _add_band(figure, curve.x, curve.band, SEQUENCE[index % len(SEQUENCE)])
         dash = "dash" if curve.is_dashed else DASHES[index % len(DASHES)]
-        mode = "lines" if len(curve.x) > 1 else "markers"
+        mode = "lines" if _is_line(curve) else "markers"
         line = {"color": tint, "width": 2.2, "dash": dash}
         name = _in_lines(say(curve.name))
         marker = {"size": 11, "color": tint}  # a single point: where a threshold stands
@@ -184,6 +185,14 @@ def bar_figure(view: BarView) -> go.Figure:
     if view.y_range is not None:
         figure.update_yaxes(range=list(view.y_range))
     return figure
+
+
+def _is_line(curve: Curve) -> bool:
+    """Tell whether a curve has two places to draw a line between; one alone would not be seen."""
+    import numpy as np
+
+    places = np.column_stack([np.asarray(curve.x, float), np.asarray(curve.y, float)])
+    return len(np.unique(places[np.isfinite(places).all(axis=1)], axis=0)) > 1
 
 
 def _add_band(figure: go.Figure, x: object, band: tuple[object, object], tint: str) -> None:

@@ -56,3 +56,13 @@ def test_curves_are_named_colours() -> None:
     curves = tuple(Curve(verbatim(n), np.arange(3.0), np.arange(3.0)) for n in "ab")
     figure = curve_figure(CurveView(verbatim("t"), verbatim("x"), verbatim("y"), curves))
     assert [trace.line.color for trace in figure.data] == list(TINTS[:2])
+
+
+def test_a_value_that_was_measured_twice_at_one_step_is_seen() -> None:
+    """A training that was stopped after its first step showed empty charts."""
+    curves = tuple(
+        Curve(verbatim("a"), np.array(x, float), np.array(y, float))
+        for x, y in (([1, 1], [0.2, 0.2]), ([1, 2], [0.3, np.nan]), ([0, 0], [0, 1]))
+    )
+    figure = curve_figure(CurveView(verbatim("t"), verbatim("x"), verbatim("y"), curves))
+    assert [trace.mode for trace in figure.data] == ["markers", "markers", "lines"]
