@@ -607,7 +607,6 @@ class Task(ABC):
         presets: Name ("quick", "standard", "best") to the options that it changes.
         data_options: Config dataclass of how files are read (polarity, spacing), edited on the
             data step; keys match `Inspection.options`.
-        demo_checkpoint: Folder name below `checkpoints/<id>/`.
         group_kind: What a group of items is, where the task knows it of all its data.
     """
 
@@ -618,7 +617,6 @@ class Task(ABC):
     data_options: ClassVar[type[Any]]
     metrics: ClassVar[tuple[MetricInfo, ...]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-    demo_checkpoint: ClassVar[str]
     group_kind: ClassVar[GroupKind] = "group"
 
     @property

@@ -71,7 +71,6 @@ class FakeTask(Task):
         "quick": {"steps": 3},
         "standard": {"steps": 20},
     }
-    demo_checkpoint = "v1"
 
     def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
         file = source / "values.json" if source.is_dir() else source

@@ -49,7 +49,6 @@ class BloodCells(ImageClassification):
     icon = "bloodtype"
     config_type = Config
     data_options = DataOptions
-    demo_checkpoint = "demo"
     group_kind = "subject"
     border = "black"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

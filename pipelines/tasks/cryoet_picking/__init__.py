@@ -58,7 +58,6 @@ class CryoetPicking(Task):
         *(_metric(f"f4_{kind}") for kind in _SCORED),
     )
     presets = PRESETS
-    demo_checkpoint = "demo"
 
     def inspect(self, source: Path, options: Mapping[str, str]) -> Inspection:
         """Report on the challenge's tree, a zip of it, a copick project or single volumes."""
@@ -300,7 +299,9 @@ class CryoetPicking(Task):
         """Show marks in the box of the tomogram (a `CloudView`)."""
         from pipelines.tasks.cryoet_picking.clouds import cloud_view
 
-        return cloud_view(sample, marks, Text("cryoet.cloud_now", n=len(marks)))
+        has_planes = sample.meta["has_volume"] and sample.meta["geometry"].spacing_angstrom > 0
+        name = "cryoet.cloud_now" if has_planes else "cryoet.cloud_alone"
+        return cloud_view(sample, marks, Text(name, n=len(marks)))
 
     def surface(self, sample: Sample, at: Sequence[int], side_vox: int, level_std: float) -> Any:
         """Show what is dense in a box around a voxel as a surface (a `MeshView`)."""

@@ -46,7 +46,6 @@ class EmMembrane(Task):
     config_type = config.Config
     data_options = data.DataOptions
     presets = config.PRESETS
-    demo_checkpoint = "demo"
     metrics = tuple(
         MetricInfo(name, is_higher_better, 0.0, 1.0, is_main=name == "v_rand", texts="em_metrics")
         for name, is_higher_better in (

@@ -48,7 +48,6 @@ class HistoPatches(ImageClassification):
     icon = "biotech"
     config_type = Config
     data_options = DataOptions
-    demo_checkpoint = "demo"
     has_centre = True
     centre_px = 32
 

@@ -68,7 +68,6 @@ class OwnImages(ImageClassification):
     icon = "photo_library"
     config_type = Config
     data_options = DataOptions
-    demo_checkpoint = "demo"
 
     def read_labels(self, source: Source, options: Options) -> Labels:
         """Read a table where there is one that fits, else a folder a class."""

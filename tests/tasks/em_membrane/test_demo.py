@@ -12,7 +12,7 @@ from pipelines.settings import REPOSITORY, load_settings
 from tests.core.test_training import Recorder
 
 TASK = get_task("em_membrane")
-DEMO = REPOSITORY / "checkpoints" / "em_membrane" / TASK.demo_checkpoint
+DEMO = REPOSITORY / "checkpoints" / "em_membrane" / "demo"
 
 
 def test_its_card_names_command_data_split_seed_and_scores():
