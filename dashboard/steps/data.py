@@ -164,7 +164,7 @@ def _draw_inspection(task: Task, source: Path) -> None:
     chosen = _chosen(infos, values)
     with st.spinner(tr("data_step.inspecting")):
         found = _inspect(task.id, source, tuple(sorted(chosen.items())), _stamp(source))
-    _draw_report(found)
+    _draw_report(datasets.proposed_title(source, found, load_settings()), found)
     call = inspection_call(task, Source(str(source), chosen))
     draw_same_code(call, "data.added", "same_code.data")
     use = st.button(
@@ -196,8 +196,8 @@ def _stamp(source: Path) -> float:
     return source.stat().st_mtime
 
 
-def _draw_report(found: Inspection) -> None:
-    st.markdown(f"**{tr('data_step.report', title=as_plain(found.title))}**")
+def _draw_report(title: str, found: Inspection) -> None:
+    st.markdown(f"**{tr('data_step.report', title=as_plain(title))}**")
     _draw_findings(found.facts, found.problems)
 
 

@@ -19,7 +19,13 @@ from pipelines.datasets.records import (
 )
 from pipelines.datasets.reports import DatasetReport, load_report
 from pipelines.datasets.samples import builtin_sample, dataset_title
-from pipelines.datasets.sources import new_upload_folder, resolve_source, save_upload, save_uploads
+from pipelines.datasets.sources import (
+    new_upload_folder,
+    proposed_title,
+    resolve_source,
+    save_upload,
+    save_uploads,
+)
 from pipelines.datasets.splits import (
     block_split,
     fold_splits,
@@ -50,6 +56,7 @@ __all__ = [
     "load_report",
     "load_split",
     "new_upload_folder",
+    "proposed_title",
     "random_fold_splits",
     "record_from_json",
     "record_to_json",

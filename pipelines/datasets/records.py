@@ -18,6 +18,7 @@ from pipelines.contract import DatasetRecord, Inspection, Item, Problem, SourceF
 from pipelines.core.files import parse_json, write_json
 from pipelines.core.images_files import ImageFile, file_sha256
 from pipelines.datasets.reports import save_report
+from pipelines.datasets.sources import proposed_title
 from pipelines.datasets.storage import checked_name, dataset_folder
 from pipelines.datasets.uploads import (
     bring_upload_back,
@@ -55,7 +56,7 @@ def register(
         source: Existing path that may be read (see `resolve_source`).
         options: Choices that replace what is detected.
         settings: Folders of this installation.
-        title: Name that people see; None takes the one proposed by the inspection.
+        title: Name that people see; None takes that of `proposed_title`.
         is_generated: Whether the product's own code made the files.
 
     Raises:
@@ -63,15 +64,16 @@ def register(
     """
     found = task.inspect(source, options)
     _refuse_unusable(found, source)
+    proposed = proposed_title(source, found, settings)
     fingerprint = content_fingerprint(task.id, found)
     known = _find(fingerprint, settings)
     root = found.root
     if known is not None and known.is_generated and not is_generated and known.root.exists():
         source = root = known.root
     record = DatasetRecord(
-        dataset_id=known.dataset_id if known else f"{_slug(title or found.title)}-{fingerprint}",
+        dataset_id=known.dataset_id if known else f"{_slug(title or proposed)}-{fingerprint}",
         task_id=task.id,
-        title=title or (known.title if known else found.title),
+        title=title or (known.title if known else proposed),
         root=root,
         files=found.files,
         items=found.items,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
+from pipelines.contract import Inspection
 from pipelines.core.files import disk_errors, path_exists, typed_path
 from pipelines.errors import DataError, DatasetNotFoundError, PipelineError
 from pipelines.settings import Settings
@@ -18,6 +20,7 @@ from pipelines.text import Text
 
 _CHUNK_BYTES: Final = 1 << 20
 _LONGEST_NAME: Final = 100
+_SHORTEST_TITLE: Final = 3
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -101,6 +104,18 @@ def save_uploads(files: Iterable[tuple[IO[bytes], str]], settings: Settings) -> 
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
+
+
+def proposed_title(source: Path, found: Inspection, settings: Settings) -> str:
+    """Return the name to give to what was found: the inspection's, but for an upload of several.
+
+    Their folder is named by the time; they are named by what the names of the files begin with.
+    """
+    if not source.is_dir() or source.parent.resolve() != (settings.data / "uploads").resolve():
+        return found.title
+    stems = sorted(path.stem for path in source.iterdir() if not path.name.startswith("."))
+    start = os.path.commonprefix(stems).rstrip("-_. 0123456789")  # noqa: RUF071 - of names, not paths
+    return start if len(start) >= _SHORTEST_TITLE else next(iter(stems), found.title)
 
 
 def safe_name(name: str) -> str:

@@ -51,6 +51,28 @@ def test_an_upload_that_nothing_was_made_of_goes_and_one_in_use_stays(task, sett
     assert elsewhere.is_dir()
 
 
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (("train-volume.txt", "train-labels.txt"), "train"),
+        (("cells_001.txt", "cells_002.txt"), "cells"),
+        (("b1.txt", "a1.txt"), "a1"),
+        (("1.txt", "12.txt"), "1"),
+    ],
+)
+def test_files_uploaded_together_are_named_by_what_their_names_share(task, settings, names, title):
+    """They were called by the time of the upload, as 20261121-154905-ce2a8c."""
+    record = register(task, upload(settings, *names), {}, settings)
+    assert record.title == title
+    assert record.dataset_id.startswith(f"{title}-")
+    again = register(task, upload(settings, *names), {}, settings)
+    assert (again.dataset_id, again.title) == (record.dataset_id, title)
+
+
+def test_what_lies_elsewhere_keeps_the_name_that_it_has(task, source, settings):
+    assert register(task, source, {}, settings).title == source.name
+
+
 def test_an_upload_whose_page_was_closed_goes_after_a_day(task, settings):
     """It stayed on disk for good; what a data set lies in stays, whatever its age."""
     closed, used, fresh = (upload(settings, f"{n}1.txt") for n in "abc")
