@@ -84,7 +84,7 @@ def test_a_visit_from_the_sample_to_the_list_of_doubtful_labels(
 def train_light(page, screenshot) -> None:
     go_to_step(page, "Train")
     settle(page)
-    keyed(page, f"{TASK}.group.training").locator("summary").click()
+    keyed(page, f"{TASK}.group.training").locator("summary").first.click()
     epochs = keyed(page, f"{TASK}.epochs").locator("input").first
     epochs.wait_for(timeout=WAIT_MS)
     if epochs.get_attribute("type") == "range":

@@ -53,7 +53,7 @@ def train(page, epochs: int, home: Path, number: int) -> None:
     settle(page)
     field = keyed(page, f"{TASK}.epochs").locator("input").first
     if not field.is_visible():
-        keyed(page, f"{TASK}.group.training").locator("summary").click()
+        keyed(page, f"{TASK}.group.training").locator("summary").first.click()
     field.wait_for(timeout=WAIT_MS)
     set_number(page, field, epochs)
     keyed(page, f"{TASK}.train").get_by_role("button").click()

@@ -143,7 +143,7 @@ def train(page, home: Path, screenshot) -> str:
     settle(page)
     keyed(page, "cryoet_picking.preset").get_by_role("radio").first.click()
     settle(page)
-    keyed(page, "cryoet_picking.group.training").locator("summary").click()
+    keyed(page, "cryoet_picking.group.training").locator("summary").first.click()
     limit = keyed(page, "cryoet_picking.time_limit_s").locator("input")
     limit.fill(str(TRAINING_S))
     limit.press("Enter")

@@ -57,7 +57,7 @@ def test_simulated_tomograms_are_chosen_called_so_and_trained_on(opened, screens
     go_to_step(page, "Train")
     keyed(page, "cryoet_picking.start_from").locator("input").click()
     page.get_by_role("option", name="Demo model").click()
-    keyed(page, "cryoet_picking.group.training").locator("summary").click()
+    keyed(page, "cryoet_picking.group.training").locator("summary").first.click()
     path = keyed(page, "cryoet_picking.initial_checkpoint").locator("input")
     expect(path).to_have_value(re.compile("demo$"), timeout=WAIT_MS)
 

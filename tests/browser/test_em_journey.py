@@ -165,7 +165,7 @@ def start_training(page, home: Path, screenshot) -> str:
     go_to_step(page, "Train")
     settle(page)
     expect(keyed(page, "strip")).to_contain_text("stack")
-    keyed(page, "em_membrane.group.training").locator("summary").click()
+    keyed(page, "em_membrane.group.training").locator("summary").first.click()
     limit = keyed(page, "em_membrane.time_limit_s").locator("input")
     limit.fill(str(TRAINING_S))
     limit.press("Enter")
