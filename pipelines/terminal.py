@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 import sys
 import time
@@ -13,6 +15,7 @@ from pipelines.text import Language, Text, render
 
 LINE_EVERY_S: Final = 5.0
 BAR_EVERY_S: Final = 0.1
+_STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class ConsoleTerminal:
@@ -23,6 +26,10 @@ class ConsoleTerminal:
         self._is_json = is_json
         self._out: TextIO = sys.stdout
         self._err: TextIO = sys.stderr
+        for stream in (self._out, self._err):
+            # a terminal that lacks a letter, or a name that is no text, shows a question mark
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         self._shown = 0.0
         self._stage: Text | None = None
         self._has_bar = False
@@ -31,11 +38,11 @@ class ConsoleTerminal:
         """Print a sentence for a person; nothing with `--json`."""
         if not self._is_json:
             self.clear()
-            print(render(text, self.language), file=self._out, flush=True)
+            print(self._words(text), file=self._out, flush=True)
 
     def table(self, rows: Sequence[Sequence[Text]]) -> None:
         """Print aligned columns; nothing with `--json`."""
-        words = [[render(cell, self.language) for cell in row] for row in rows]
+        words = [[self._words(cell) for cell in row] for row in rows]
         if self._is_json or not words:
             return
         widths = [max(map(len, column)) for column in zip(*words, strict=True)]
@@ -76,7 +83,11 @@ class ConsoleTerminal:
     def fail(self, text: Text) -> None:
         """Print one line on stderr."""
         self.clear()
-        print(" ".join(render(text, self.language).split()), file=self._err, flush=True)
+        print(" ".join(self._words(text).split()), file=self._err, flush=True)
+
+    def _words(self, text: Text) -> str:
+        """Render without what steers a terminal: a file name may hold escapes that clear it."""
+        return _STEERING.sub("\N{REPLACEMENT CHARACTER}", render(text, self.language))
 
     def _progress_line(
         self, done: float, total: float, stage: Text, seconds_left: float | None
@@ -86,4 +97,4 @@ class ConsoleTerminal:
         if seconds_left is not None:
             text = Text("cli.progress_left", stage=stage, share=fraction, left=seconds_left)
         filled = round(20 * fraction)
-        return f"[{'#' * filled}{'.' * (20 - filled)}] {render(text, self.language)}"
+        return f"[{'#' * filled}{'.' * (20 - filled)}] {self._words(text)}"

@@ -217,6 +217,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 def typed_path(words: str) -> Path | None:
     """Return the path that somebody typed, links followed, or None for what can be none."""
     try:
+        words.encode()  # what is no text could not be written into a record
         return Path(words).expanduser().resolve() if words.strip() else None
     except (OSError, ValueError, RuntimeError):  # NUL, too long, an unknown home, a circle of links
         return None

@@ -220,10 +220,12 @@ def _list_folder(folder: Path, limits: Limits) -> Listing:
     others: list[str] = []
     for path in _walk(root, limits):
         name = path.relative_to(root).as_posix()
+        shown = name.encode("utf-8", "replace").decode()
         if path.suffix.lower() not in IMAGE_SUFFIXES:
-            others.append(name)
-            continue
-        if path.is_symlink() and not stays_below(root, path):
+            others.append(shown)
+        elif shown != name:  # an old system need not write names in UTF-8
+            refusals.append(Refusal(shown, Text("images.name_no_text", file=shown)))
+        elif path.is_symlink() and not stays_below(root, path):
             refusals.append(Refusal(name, Text("images.link_outside", file=name)))
         elif not path.is_file() or not os.access(path, os.R_OK):
             refusals.append(Refusal(name, Text("images.unreadable", file=name)))

@@ -1,3 +1,4 @@
+import os
 import stat
 import struct
 import warnings
@@ -256,3 +257,17 @@ def test_one_windows_name_that_stands_twice_in_a_zip_is_left_out(tmp_path, tiff_
     listing = list_image_files(path)
     assert [f.member for f in listing.files] == ["a/c.tif"]
     assert len(listing.refusals) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are always text there")
+def test_a_name_that_is_no_text_is_left_out_and_the_rest_stays(tmp_path, tiff_bytes):
+    """It could not be written into a record, which ended as a bug."""
+    (tmp_path / "good.tif").write_bytes(tiff_bytes)
+    try:
+        (tmp_path / "caf\udce9.tif").write_bytes(tiff_bytes)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    listing = list_image_files(tmp_path)
+    assert [f.name for f in listing.files] == ["good.tif"]
+    assert [r.name for r in listing.refusals] == ["caf?.tif"]
+    assert_clear(listing.refusals[0].text, "caf?.tif")
