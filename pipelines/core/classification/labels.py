@@ -21,9 +21,20 @@ from pipelines.text import Text
 UNKNOWN: Final = -1
 """Class index of a picture without a label."""
 
+ID_COLUMNS: Final = (
+    "id", "new_names", "file", "filename", "file_name", "image", "image_id", "name", "path",
+    "fichier", "nom_fichier", "nom",
+)  # fmt: skip
+LABEL_COLUMNS: Final = (
+    "label", "labels", "class", "target", "truth", "diagnosis",
+    "étiquette", "etiquette", "classe", "diagnostic",
+)  # fmt: skip
+"""Names of columns that are known, of tables in English and in French."""
+
 Options = Mapping[str, str]
 
 _MOST_COLUMNS: Final = 1000
+_LONGEST_CELL: Final = 500  # no name, label or group is longer; a quote without end is
 _MOST_CELLS: Final = 20_000_000
 """As many fields stay below 2 GB; the full histopathology set has 440,050."""
 
@@ -122,7 +133,7 @@ def _rows(reader: csv.DictReader[str], num_columns: int, name: str) -> Iterator[
             raise DataFormatError(
                 Text("classes.table_too_long", file=name, rows=most, columns=_MOST_COLUMNS)
             )
-        yield {k: (v or "").strip() for k, v in row.items() if k}
+        yield {k: (v or "").strip()[:_LONGEST_CELL] for k, v in row.items() if k}
 
 
 def column_like(table: Table, wanted: Sequence[str]) -> str | None:

@@ -107,3 +107,9 @@ def test_an_answer_on_a_picture_that_shows_nothing_is_doubted() -> None:
         doubt = task.doubt("a.png", pixels)
         assert doubt.id == text_id
         assert_clear(doubt, "a.png")
+
+
+def test_a_quote_without_end_is_no_label_of_thousands_of_characters() -> None:
+    """Sentences repeated the rest of the table as the name of a class."""
+    (row,) = parse_table('id,label\n"' + "a,1\n" * 5000, "t.csv").rows
+    assert len(row["id"]) <= 500
