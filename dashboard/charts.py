@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from dashboard.palette import DASHES, SEQUENCE, TINTS, colour
 from dashboard.words import language, number, say, tr
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HEIGHT = 320
 _LEGEND_ROW_PX = 20
 _LINE_CHARACTERS = 44
+_MOST_COUNTED = 8  # steps that a narrow chart names one by one
 # At the top of the chart and not above its axes: where a resized chart breaks the names anew, what
 # hangs on the axes is placed by their size before, and covers the curves.
 LEGEND = {"orientation": "h", "x": 0, "yref": "container", "y": 1, "yanchor": "top"}
@@ -46,6 +48,8 @@ def curve_figure(view: CurveView) -> go.Figure:
     if view.mark_x is not None:
         figure.add_vline(x=view.mark_x, line={"width": 1.5, "dash": "dot", "color": "#7F7F7F"})
     _dress(figure, say(view.x_label), say(view.y_label))
+    if _counts_few([curve.x for curve in view.curves]):
+        figure.update_xaxes(dtick=1)  # there is no step two and a half
     if view.log_y:
         figure.update_yaxes(type="log")
     if view.y_range is not None:
@@ -53,6 +57,16 @@ def curve_figure(view: CurveView) -> go.Figure:
     more_rows = max(0, len(view.curves) - 3)  # the names stand above the curves, not in their place
     figure.update_layout(height=_HEIGHT + _LEGEND_ROW_PX * more_rows)
     return figure
+
+
+def _counts_few(places: Sequence[Any]) -> bool:
+    """Tell whether curves stand on whole numbers alone, and on few of them."""
+    import numpy as np
+
+    known = np.concatenate([np.asarray(x, np.float64) for x in places]) if places else np.array([])
+    known = known[np.isfinite(known)]
+    is_whole = known.size > 0 and bool((known == np.round(known)).all())
+    return is_whole and 2 <= float(np.ptp(known)) <= _MOST_COUNTED
 
 
 def histogram_figure(view: HistogramView) -> go.Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -42,6 +43,30 @@ def test_a_curve_leaves_the_page_with_its_band(monkeypatch: pytest.MonkeyPatch) 
     ]
     plain = dataclasses.replace(view, curves=view.curves[1:])
     assert read(renderers._curves_csv(plain))[0] == ["curve", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("x", "step"),
+    [([1, 2, 5], 1), ([0, 1], None), ([0, 0.5, 3], None), ([1, 40], None), ([], None)],
+)
+def test_few_steps_are_counted_whole_on_their_axis(x: list[float], step: int | None) -> None:
+    """The axis of a training of five steps named step 2.5."""
+    app = AppTest.from_function(_draw_curve, kwargs={"x": x}).run()
+    assert not app.exception
+    spec = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert spec["layout"]["xaxis"].get("dtick") == step
+
+
+def _draw_curve(x: list[float]) -> None:
+    import numpy as np
+
+    from dashboard.renderers import draw
+    from pipelines.text import verbatim
+    from pipelines.views import Curve, CurveView
+
+    places = np.array(x, float)
+    words = verbatim("a")
+    draw(CurveView(words, words, words, (Curve(words, places, places),)), "chart")
 
 
 def read(table: bytes) -> list[list[str]]:
