@@ -193,6 +193,19 @@ def test_a_table_is_scored_by_the_classes_that_it_names(tmp_path):
     assert part.metrics["balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_labels_saved_by_a_french_excel_score_a_prediction(tmp_path, encoding):
+    """Accents of an older Excel became other classes, and columns in French were none."""
+    mine, truth = tmp_path / "predictions.csv", tmp_path / "vérité.csv"
+    mine.write_text(
+        "file,class,confidence,p_sain,p_touché\na.png,sain,0.9,0.9,0.1\nb.png,sain,0.6,0.6,0.4\n"
+    )
+    truth.write_bytes("fichier;classe\r\na.png;sain\r\nb.png;touché\r\n".encode(encoding))
+    _, scores = actions.run_evaluation(get_task("own_images"), mine, truth)
+    (part,) = scores.parts.values()
+    assert (part.metrics["auc"], part.metrics["accuracy"]) == (1.0, 0.5)
+
+
 def test_cluster_writes_a_row_a_picture_with_its_class_and_its_group(tmp_path, monkeypatch, capsys):
     data = tmp_path / "animals"
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.contract import Array, Prediction
 from pipelines.core.arrays import read_arrays
-from pipelines.core.classification.images import stem_of
+from pipelines.core.classification.images import stem_of, table_words
 from pipelines.core.classification.labels import column_like, parse_table, values_by_id
 from pipelines.core.files import parse_json, replaced_file
 from pipelines.errors import DataFormatError, DatasetNotFoundError
@@ -213,7 +213,7 @@ def _checked(arrays: Mapping[str, Array]) -> tuple[list[str], Array]:
 
 def _read_table(path: Path) -> dict[str, Prediction]:
     """Read a table of ours, or a submission of id and probability."""
-    table = parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path.name)
+    table = parse_table(table_words(path.read_bytes()), path.name)
     key = column_like(table, ("file", "id", "image", "name", "new_names"))
     odds_columns = [c for c in table.columns if c.startswith("p_")]
     single = column_like(table, ("label", "probability", "p_all", "score"))

@@ -117,7 +117,7 @@ class Source:
                 content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise DataFormatError(Text("classes.table_too_big", file=name, limit=max_bytes))
-        return _table_words(content)
+        return table_words(content)
 
     def _read_known(self, table: Entry) -> bytes:
         try:
@@ -127,7 +127,8 @@ class Source:
             raise DataFormatError(Text("classes.unreadable", file=table.name)) from error
 
 
-def _table_words(content: bytes) -> str:
+def table_words(content: bytes) -> str:
+    """Return the text of a CSV file in UTF-8, UTF-16 or, from an older Excel, Windows-1252."""
     if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return content.decode("utf-16", errors="replace")
     try:

@@ -42,7 +42,13 @@ from pipelines.core.classification.config import (
     PRESETS,
     ClassificationConfig,
 )
-from pipelines.core.classification.images import LazyPicture, Source, fit_square, stem_of
+from pipelines.core.classification.images import (
+    LazyPicture,
+    Source,
+    fit_square,
+    stem_of,
+    table_words,
+)
 from pipelines.core.classification.index import (
     Index,
     inspect_index,
@@ -51,6 +57,8 @@ from pipelines.core.classification.index import (
     what_is_wrong,
 )
 from pipelines.core.classification.labels import (
+    ID_COLUMNS,
+    LABEL_COLUMNS,
     UNKNOWN,
     Labels,
     Options,
@@ -335,9 +343,9 @@ class ImageClassification(Task):
 
     def truths_of_table(self, path: Path) -> dict[str, int]:
         """Read a CSV of labels by the usual names of its columns."""
-        table = parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path.name)
-        key = column_like(table, ("id", "new_names", "file", "image", "filename", "name"))
-        label = column_like(table, ("label", "labels", "class", "target", "truth"))
+        table = parse_table(table_words(path.read_bytes()), path.name)
+        key = column_like(table, ID_COLUMNS)
+        label = column_like(table, LABEL_COLUMNS)
         if key is None or label is None:
             raise DataFormatError(
                 Text("classes.no_columns", file=path.name, columns=", ".join(table.columns))

@@ -13,7 +13,7 @@ from pipelines.commands import JSON, Argument, Command, Terminal, Values
 from pipelines.contract import DatasetRecord, Prediction, Sample
 from pipelines.core.classification import files
 from pipelines.core.classification.config import ClassificationConfig
-from pipelines.core.classification.images import Source, stem_of
+from pipelines.core.classification.images import Source, stem_of, table_words
 from pipelines.core.classification.labels import Labels, Options
 from pipelines.core.classification.task import ImageClassification
 from pipelines.core.files import existing_path
@@ -97,7 +97,7 @@ class HistoPatches(ImageClassification):
         """Compare a submission with the sample; the first thing that is wrong is the error."""
         mine, sample = (existing_path(values[name]) for name in ("submission", "sample"))
         wanted = data.ids_of_sample(sample, self)
-        text = mine.read_text(encoding="utf-8-sig", errors="replace")
+        text = table_words(mine.read_bytes())
         for problem in files.check_submission(text, wanted, mine.name):
             raise DataFormatError(problem)
         terminal.say(Text("histo.submission_fits", file=mine.name, n=len(wanted)))

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from pipelines.contract import Part, Problem
-from pipelines.core.classification.images import Source, stem_of
+from pipelines.core.classification.images import Source, stem_of, table_words
 from pipelines.core.classification.labels import (
     UNKNOWN,
     Labels,
@@ -68,7 +68,7 @@ def ids_of_sample(path: Path, task: ImageClassification) -> list[str]:
         DataFormatError: No `sample_submission.csv` with a column "id" is there.
     """
     if path.suffix.lower() == ".csv":
-        table = parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path.name)
+        table = parse_table(table_words(path.read_bytes()), path.name)
         found = [row["id"] for row in table.rows] if "id" in table.columns else []
     else:
         found = sample_ids(task.open(path, {}).source)

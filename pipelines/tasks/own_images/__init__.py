@@ -14,6 +14,8 @@ from pipelines.contract import Problem, Sample
 from pipelines.core.classification.config import ClassificationConfig
 from pipelines.core.classification.images import Source
 from pipelines.core.classification.labels import (
+    ID_COLUMNS,
+    LABEL_COLUMNS,
     Labels,
     Options,
     Table,
@@ -29,10 +31,8 @@ from pipelines.tasks.own_images import fake
 from pipelines.text import Text
 
 _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
-    "id_column": ("id", "file", "filename", "file_name", "image", "image_id", "name", "path",
-                  "fichier", "nom_fichier", "nom"),
-    "label_column": ("label", "class", "target", "labels", "diagnosis",
-                     "étiquette", "etiquette", "classe", "diagnostic"),
+    "id_column": ID_COLUMNS,
+    "label_column": LABEL_COLUMNS,
     "group_column": ("group", "subject", "patient", "patient_id", "slide", "animal",
                      "groupe", "sujet", "lame"),
     "part_column": ("split", "part", "set", "fold_name", "partie", "ensemble", "jeu"),
