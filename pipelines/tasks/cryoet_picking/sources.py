@@ -18,6 +18,7 @@ from pipelines.errors import DataFormatError, DatasetNotFoundError, PipelineErro
 from pipelines.text import Text
 
 _MAX_FILES = 400_000
+_MAX_DEPTH = 40
 _MAX_JSON_BYTES = 200_000_000
 _DAMAGE = (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -153,7 +154,12 @@ def _folder_names(folder: Path) -> tuple[str, ...]:
 
 
 def _walk(folder: Path, prefix: str, root: Path) -> Iterator[str]:
-    """Yield the plain files below a folder; links that lead out of `root` are no part of it."""
+    """Yield the plain files below a folder; links that lead out of `root` are no part of it.
+
+    Nor is what lies deeper than any tree of tomograms: Python ends at a thousand folders.
+    """
+    if prefix.count("/") > _MAX_DEPTH:
+        return
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             if entry.is_symlink() and not stays_below(root, Path(entry.path)):

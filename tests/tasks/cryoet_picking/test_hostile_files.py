@@ -348,3 +348,15 @@ def test_a_place_that_lies_nowhere_is_one_sentence(tmp_path: Path, place: str) -
     complaint(tmp_path)
     content = f"id,experiment,particle_type,x,y,z\n0,TS_1,ribosome,1,{place},3\n".encode()
     assert check_submission(content, CHALLENGE, {})[0].severity == "error"
+
+
+def test_folders_without_end_are_left_out(tmp_path: Path) -> None:
+    """A thousand folders in one another were a RecursionError."""
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    deep = tmp_path
+    for _ in range(60):
+        deep = deep / "d"
+        deep.mkdir()
+    (deep / "y.json").write_text("{}")
+    assert open_tree(tmp_path).names == ("x.json",)
