@@ -185,16 +185,18 @@ def _draw_origin(stage: _Stage, run: Run | None) -> None:
 def _draw_tools(stage: _Stage) -> None:
     """Draw what a click does, and what the picked one can become."""
     prefix, editor = stage.prefix, stage.editor
+    if not stage.has_volume:
+        st.caption(tr("cryoet.page_hint_cloud"))
+        return
     kinds = [p.name for p in editor.particles]
-    if stage.has_volume:
-        st.segmented_control(
-            tr("cryoet.page_mode"), ("look", "add"), default="look", key=f"{prefix}.mode",
-            format_func=lambda m: tr(f"cryoet.page_mode.{m}"), required=True,
-        )  # fmt: skip
+    st.segmented_control(
+        tr("cryoet.page_mode"), ("look", "add"), default="look", key=f"{prefix}.mode",
+        format_func=lambda m: tr(f"cryoet.page_mode.{m}"), required=True,
+    )  # fmt: skip
     st.selectbox(tr("cryoet.page_kind"), kinds, key=f"{prefix}.kind")
     row = _selected(stage)
     if row is None:
-        st.caption(tr("cryoet.page_hint" if stage.has_volume else "cryoet.page_hint_cloud"))
+        st.caption(tr("cryoet.page_hint"))
         return
     kind, now = str(stage.value("kind", kinds[0])), str(editor.picks.kind_names()[row])
     st.caption(tr("cryoet.page_selected", kind=now))

@@ -222,7 +222,9 @@ def _patches(context: PanelContext, controls: Any) -> Sequence[View]:
     from pipelines.tasks.cryoet_picking.lessons import patch_pictures
 
     sample = context.sample
-    if sample.truth is None or not sample.meta.get("has_volume", True):
+    if not sample.meta.get("has_volume", True):
+        return [TextView(Text("cryoet.picks_only", experiment=sample.item_id), tone="info")]
+    if sample.truth is None:
         return [TextView(Text("cryoet.no_truth_here"), tone="info")]
     pictures = patch_pictures(sample, context.config)
     captions = tuple(Text("cryoet.patch_caption", n=i + 1) for i in range(len(pictures)))

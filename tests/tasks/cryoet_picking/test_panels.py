@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -215,3 +216,16 @@ def test_an_empty_patch_is_shown_in_the_middle():
     target = np.zeros((8, 4, 4), np.int64)
     target[6, 1, 1] = 3
     assert _fullest_section(target) == 6
+
+
+def test_picks_alone_are_not_said_to_lack_true_picks_nor_to_have_planes(tree, tmp_path):
+    """Train said that they have none, and the cloud asked to be clicked for planes."""
+    shutil.copytree(tree / "overlay", tmp_path / "overlay")
+    record = record_of(tmp_path)
+    samples = TASK.open_dataset(record)
+    sample = samples[0]
+    (panel,) = [p for p in TASK.panels() if p.step == "train"]
+    (told,) = panel.compute(PanelContext(record, samples, 0, Config()), None)
+    assert told.title.id == "cryoet.picks_only"
+    marks = TASK.editor(sample).marks(colour_by="kind", compare=False, with_truth=False)
+    assert TASK.cloud(sample, marks).title.id == "cryoet.cloud_alone"
