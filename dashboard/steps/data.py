@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -25,6 +25,10 @@ from pipelines.datasets import DatasetReport
 from pipelines.evidence.calls import Source, inspection_call
 from pipelines.settings import load_settings
 from pipelines.text import Text
+
+_MOST_BOXES: Final = 6
+"""Problems up to which each takes its room; more of them are a list that scrolls."""
+_LIST_PX: Final = 420
 
 
 def show(task: Task, choices: Choices, draw_more: Callable[[Task], None] | None = None) -> None:
@@ -210,8 +214,11 @@ def _draw_findings(facts: Iterable[tuple[Text, Any]], problems: Iterable[Problem
         hide_header=True,
         hide_index=True,
     )
-    for problem in problems:
-        _draw_problem(problem)
+    first = sorted(problems, key=lambda problem: problem.severity != "error")
+    is_long = len(first) > _MOST_BOXES  # the button below must not lie several screens further down
+    with st.container(height=_LIST_PX if is_long else "content", border=is_long):
+        for problem in first:
+            _draw_problem(problem)
 
 
 def _fact_words(value: Any) -> str:  # number, text or string of a report

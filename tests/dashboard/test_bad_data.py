@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from streamlit.testing.v1 import AppTest
 from tifffile import imwrite
 
 from pipelines.settings import Settings
@@ -80,3 +81,20 @@ def test_a_bad_file_gives_one_sentence_and_the_page_stays(
     assert not any("Traceback" in words or 'File "' in words for words in said)
     assert app.selectbox(key="choice.data").value is not None, "the sample can still be looked at"
     assert not (settings.home.parent / "evil.tif").exists()
+
+
+def test_of_many_remarks_the_errors_stand_first_and_none_is_lost() -> None:
+    """Forty boxes pushed the button below them several screens further down."""
+    script = """
+from dashboard.steps.data import _draw_findings
+from pipelines.contract import Problem
+from pipelines.text import verbatim
+_draw_findings([], [Problem("warning", verbatim(f"remark {i}")) for i in range(9)]
+               + [Problem("error", verbatim("what forbids its use"))])
+"""
+    app = AppTest.from_string(script).run()
+    assert not app.exception
+    assert [e.value for e in app.error] == ["what forbids its use"]
+    assert [w.value for w in app.warning] == [f"remark {i}" for i in range(9)]
+    first, *_ = (box for box in app.main.children[1].children.values())
+    assert first.value == "what forbids its use"
