@@ -114,6 +114,8 @@ def open_tree(source: Path) -> Tree:
         return Tree(source.parent, source.name, _zip_names(source))
     if source.is_file():
         return Tree(source.parent, "", (source.name,))
+    if not source.is_dir():  # a pipe or a device
+        raise DataFormatError(Text("cryoet.unreadable", file=source.name))
     if is_zarr_folder(source):
         names = tuple(f"{source.name}/{n}" for n in _folder_names(source))
         return Tree(source.parent, "", names)

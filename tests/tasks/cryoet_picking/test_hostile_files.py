@@ -360,3 +360,9 @@ def test_folders_without_end_are_left_out(tmp_path: Path) -> None:
         deep.mkdir()
     (deep / "y.json").write_text("{}")
     assert open_tree(tmp_path).names == ("x.json",)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files there")
+def test_a_pipe_is_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.mrc")
+    assert "x.mrc" in complaint(tmp_path / "x.mrc")
