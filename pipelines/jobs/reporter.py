@@ -210,23 +210,33 @@ class FolderReporter:
 
 
 class _Speed:
-    """Measure units a second over the last seconds of one stage."""
+    """Measure units a second over the last seconds of one stage.
+
+    The first unit carries what is loaded for all of them: it counts only where units are slow.
+    """
 
     WINDOW_S: Final = 10.0
+    SHORTEST_S: Final = 0.2
+    SHORTEST_FIRST_S: Final = 15.0
 
     def __init__(self) -> None:
         self._stage = ""
         self._points: list[tuple[float, float]] = []
+        self._is_first = True
 
     def update(self, done: float, stage: str, now: float) -> float | None:
         if stage != self._stage or (self._points and done < self._points[-1][1]):
-            self._stage, self._points = stage, []
+            self._stage, self._points, self._is_first = stage, [], True
         self._points.append((now, done))
+        if self._is_first and len(self._points) > 2:
+            self._points.pop(0)
+            self._is_first = False
         while len(self._points) > 2 and self._points[0][0] < now - self.WINDOW_S:
             self._points.pop(0)
         (first_time, first_done), (last_time, last_done) = self._points[0], self._points[-1]
         elapsed = last_time - first_time
-        return (last_done - first_done) / elapsed if elapsed > 0.2 else None
+        shortest = self.SHORTEST_FIRST_S if self._is_first else self.SHORTEST_S
+        return (last_done - first_done) / elapsed if elapsed > shortest else None
 
 
 def fresh_state(former: RunState) -> RunState:

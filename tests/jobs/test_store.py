@@ -412,6 +412,20 @@ def test_time_left_follows_from_the_speed(
     assert reporter.state.seconds_left == 77.0
 
 
+def test_the_first_item_that_loads_the_model_does_not_tell_the_speed(
+    new_run: NewRunFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    reporter = FolderReporter(run.folder, fresh_state(run.state))
+    now, said = [100.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for done, seconds in enumerate([7.0, 0.5, 0.5, 0.5]):
+        reporter.progress(done, 300, Text("jobs.stage.predicting"), None)
+        said.append(reporter.state.seconds_left)
+        now[0] += seconds
+    assert said == [None, None, pytest.approx(298 * 0.5), pytest.approx(297 * 0.5)]
+
+
 def test_reporting_a_step_never_waits_for_the_disk(
     new_run: NewRunFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
