@@ -25,7 +25,7 @@ from dashboard.same_code import draw_same_code
 from dashboard.steps import data, predict, train
 from dashboard.steps.items import pick_item
 from dashboard.steps.panels import draw_step_panels, samples_of, step_panels
-from dashboard.words import number, tr
+from dashboard.words import number, slider_format, tr
 from pipelines.contract import DatasetRecord, Sample, Task
 from pipelines.evidence.calls import Source, view_call
 from pipelines.evidence.looks import Look
@@ -345,7 +345,8 @@ def _draw_surface(stage: _Stage) -> None:
     with st.container(horizontal=True, gap="large"):
         side = st.slider(tr("cryoet.page_surface_side"), 16, 96, 48, 8, key=f"{prefix}.side")
         density = tr("cryoet.page_surface_level")
-        level = st.slider(density, 0.5, 4.0, 1.5, 0.1, key=f"{prefix}.level")
+        look = slider_format("%.1f")
+        level = st.slider(density, 0.5, 4.0, 1.5, 0.1, key=f"{prefix}.level", format=look)
     with frame():
         at = crosshair(stage.task.place(stage.sample), _shape(stage))
         draw(stage.task.surface(stage.sample, at, side, level), prefix)
