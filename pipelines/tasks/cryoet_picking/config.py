@@ -35,7 +35,7 @@ class Config:
         choices=("light", "monai_unet", "segresnet", "dynunet", "templates", "blobs"),
         group="model",
     )
-    width: int = option(16, low=8, high=96, group="model", step=8)
+    width: int = option(32, low=8, high=96, group="model", step=8)
 
     target: str = option("spheres", choices=("spheres", "gaussian"), group="target")
     radius_share: float = option(0.5, low=0.2, high=1.0, group="target", step=0.05)
