@@ -63,7 +63,7 @@ def test_two_models_on_one_tomogram_are_compared_by_its_parts(settings) -> None:
     assert "run 1" in render(pair.sentence, "en").split(" is better than ")[0]
     assert comparison_to_json(found)["resampled"] == {"unit": "block", "count": 9}
     assert "9 parts of 1 item (spatial blocks)" in render(found.common.items.note, "en")
-    assert "9 parties de 1 élément (blocs d’espace)" in render(found.common.items.note, "fr")
+    assert "9 parties de 1 élément (blocs spatiaux)" in render(found.common.items.note, "fr")
 
 
 def test_equal_models_on_one_tomogram_are_told_how_many_more_parts_it_takes(settings) -> None:
