@@ -28,6 +28,7 @@ APP = ROOT / "streamlit_app.py"
 REAL_STACK = ROOT.parent / "shared" / "data" / "isbi2012"
 SECTIONS, SIDE_PX = 6, 128
 TRAINING_S = 80  # long enough to be stopped in the middle on a busy machine
+REST_MS = 1_000  # between an act and the next, as a person takes at least
 WAIT_MS = 180_000  # a training competes with whatever else this machine does
 
 pytestmark = pytest.mark.browser
@@ -82,8 +83,13 @@ def go_to_step(page, name: str) -> None:
 
 
 def open_path(page, path: Path) -> None:
+    wait_for_picture(page)  # the last that a first visit brings
+    settle(page)
     keyed(page, "em_membrane.adding").locator("summary").click()
     field = keyed(page, "em_membrane.path").locator("input")
+    expect(field).to_be_visible()
+    page.wait_for_timeout(REST_MS)
+    settle(page)
     field.fill(str(path))
     field.press("Enter")
 
