@@ -314,9 +314,8 @@ def _draw_source(view: views.View, key: str = "", table: Callable[[], bytes] | N
         if view.source is not None:
             st.caption(say_plainly(view.source))
         if key:
-            with st.container(
-                horizontal=True, width="content", gap="small"
-            ):  # one line or the next
+            # together on this line or the next
+            with st.container(horizontal=True, width="content", gap="small"):
                 draw_downloads(view, key, table)
 
 

@@ -34,7 +34,6 @@ from pipelines.contract import ItemStatistics, OperatingPoint, Task
 from pipelines.jobs.store import Run
 
 _MOST_BUTTONS = 6  # classes whose matrix is drawn as buttons; a larger one becomes a table
-
 _MOST_MISTAKES = 5
 _MOST_RESAMPLED = 20_000  # rows whose intervals follow the slider
 _AT_ANY_THRESHOLD = ("auc", "ece")

@@ -332,7 +332,7 @@ def _describe_multiscale(path: Path, member: str, node: Any, scale: dict[str, An
         array = node[key]
         _check_array(array, name)
         full = array if full is None else full
-        _check_axes(array.shape, scale, places, name)
+        _check_axes(array.shape, places, name)
         Z, Y, X = (int(array.shape[a]) for a in places)
         sides.append(_side_of(entry, scale, places, unit, name))
         levels.append(Level(key, (Z, Y, X), sides[-1].angstrom))
@@ -368,9 +368,7 @@ def _axes(scale: dict[str, Any], name: str) -> tuple[tuple[int, int, int], str]:
     return (z, y, x), str(entries[z].get("unit") or "")
 
 
-def _check_axes(
-    shape: tuple[int, ...], scale: dict[str, Any], places: tuple[int, int, int], name: str
-) -> None:
+def _check_axes(shape: tuple[int, ...], places: tuple[int, int, int], name: str) -> None:
     others = [n for axis, n in enumerate(shape) if axis not in places]
     if len(shape) < 3 or any(n != 1 for n in others):
         raise DataFormatError(Text("cryoet.not_3d", file=name, shape=" x ".join(map(str, shape))))
